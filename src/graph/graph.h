@@ -1,0 +1,114 @@
+/* graph.h: the face of the room that holds models as graphs, plans their memory and runs them.
+ *
+ * Building, sessions and gradients are in <frugal/graph.h>; here is what passes, trainers and the
+ * program need beyond it. Nodes stand in the order in which they were made, and run in that order. */
+#ifndef FR_GRAPH_H
+#define FR_GRAPH_H
+
+#include <stdio.h>
+
+#include <frugal/graph.h>
+
+#include "op/op.h"
+
+typedef enum fr_value_kind {
+    FR_VALUE_NODE, /* made by a node */
+    FR_VALUE_INPUT,
+    FR_VALUE_PARAM,
+    FR_VALUE_STATE,
+    FR_VALUE_CONST,
+} fr_value_kind;
+
+typedef struct fr_value {
+    fr_value_kind kind;
+    fr_tensor desc;   /* shape as built; data only for constants */
+    const char *name; /* of inputs, params, states; of nodes' first outputs the node's name */
+    int32_t node;     /* that makes it, or -1 */
+    int32_t out;      /* which of its outputs */
+    /* A parameter made by a pass by stacking others along axis 0 (q, k, v merged). */
+    int32_t parts;
+    const char **part;
+} fr_value;
+
+typedef struct fr_node {
+    const fr_op *op;
+    const char *name;
+    int32_t nin, nout;
+    fr_val *in;
+    fr_val out0; /* outputs are out0 .. out0 + nout - 1 */
+    const void *attr;
+    bool dead;       /* taken away by a pass */
+    bool backward;   /* made by fr_gradients */
+    int32_t segment; /* index into recomputed segments, or -1 */
+} fr_node;
+
+struct fr_graph {
+    fr_builder builder; /* must be first: op/op.h calls through it */
+    fr_arena *arena;
+    fr_value *values;
+    size_t value_count, value_cap;
+    fr_node *nodes;
+    size_t node_count, node_cap;
+    fr_val *outputs;
+    const char **output_names;
+    size_t output_count, output_cap;
+    char *scope;
+    fr_status status; /* first error of the building */
+    char *message;
+    /* ... the author of the room adds what it needs */
+};
+
+/* ---- looking ---- */
+
+fr_val fr_graph_find(const fr_graph *g, const char *name); /* input, param, state or output */
+/* One line a node: name, op, attributes, shapes, cost; totals below. */
+void fr_graph_print(fr_graph *g, FILE *out);
+void fr_graph_dot(fr_graph *g, FILE *out);
+
+typedef struct fr_graph_cost {
+    fr_cost total;
+    double param_bytes, peak_activation_bytes, state_bytes;
+    size_t nodes;
+} fr_graph_cost;
+fr_status fr_graph_cost_of(fr_graph *g, fr_graph_cost *out);
+fr_status fr_node_cost(const fr_graph *g, size_t node, fr_cost *out);
+
+/* ---- passes ---- */
+
+enum {
+    FR_FUSE_LINEAR = 1,   /* linear or convolution + bias + activation + residual */
+    FR_FUSE_NORM = 2,     /* norm + modulate */
+    FR_FUSE_SIBLINGS = 4, /* linears of one input whose weights are parameters: q/k/v, gate/up */
+    FR_FUSE_ALL = 7,
+};
+/* Rewrites in place; says how many nodes went away. Only for graphs that are not trained. */
+fr_status fr_fuse(fr_graph *g, unsigned what, int *removed);
+/* Marks nodes that no output, state or loss needs as dead. */
+fr_status fr_prune_dead(fr_graph *g);
+/* Nodes made between begin and end are computed again in the backward pass instead of kept. */
+void fr_recompute_begin(fr_graph *g, const char *name);
+void fr_recompute_end(fr_graph *g);
+
+/* ---- sessions beyond the public face ---- */
+
+typedef struct fr_session_opts {
+    fr_pool *pool;     /* NULL: one thread */
+    bool train;        /* parameters change: nothing is packed ahead */
+    bool no_inplace;   /* for tests */
+    fr_dtype weights;  /* FR_BF16: keep parameters of linears in bf16; FR_NOTYPE: as declared */
+} fr_session_opts;
+fr_status fr_session_new_with(fr_graph *g, const fr_session_opts *opts, fr_session **out);
+
+/* The storage of a parameter or state, contiguous, of the declared type; NULL when there is none.
+ * A mapped weight must not be written: fr_session_make_writable copies all of them first. */
+fr_tensor *fr_session_tensor(fr_session *s, fr_val v);
+fr_status fr_session_make_writable(fr_session *s);
+/* One parameter from memory. */
+fr_status fr_session_set(fr_session *s, fr_val param, const fr_tensor *value);
+/* Random values for all parameters not yet bound: normal with the given deviation, by name. */
+fr_status fr_session_init_random(fr_session *s, uint64_t seed, float deviation);
+/* After writing to parameters: packed copies are made again at the next run. */
+void fr_session_params_changed(fr_session *s);
+size_t fr_session_arena_bytes(const fr_session *s); /* of the last plan */
+
+#endif

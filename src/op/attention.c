@@ -1,0 +1,4 @@
+/* attention.c */
+#include "op/op.h"
+
+const fr_op fr_op_attention = {.name = "attention"};

@@ -1,0 +1,4 @@
+/* conv.c */
+#include "op/op.h"
+
+const fr_op fr_op_conv = {.name = "conv"};

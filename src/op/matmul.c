@@ -1,0 +1,4 @@
+/* matmul.c */
+#include "op/op.h"
+
+const fr_op fr_op_matmul = {.name = "matmul"};

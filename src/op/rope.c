@@ -1,0 +1,4 @@
+/* rope.c */
+#include "op/op.h"
+
+const fr_op fr_op_rope = {.name = "rope"};
