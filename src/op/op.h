@@ -114,7 +114,7 @@ struct fr_builder {
     /* The description (shape, dtype) of a value; never NULL, FR_NOTYPE for FR_NONE. */
     const fr_tensor *(*desc)(const fr_graph *g, fr_val v);
     /* Keeps an error found by a constructor. */
-    fr_val (*fail)(fr_graph *g, fr_status st);
+    fr_val (*refuse)(fr_graph *g, fr_status st);
 };
 
 static inline fr_val fr_emit(fr_graph *g, const fr_op *op, int nin, const fr_val *in,
@@ -125,7 +125,7 @@ static inline const fr_tensor *fr_desc(const fr_graph *g, fr_val v) {
     return ((const fr_builder *)g)->desc(g, v);
 }
 static inline fr_val fr_emit_fail(fr_graph *g, fr_status st) {
-    return ((const fr_builder *)g)->fail(g, st);
+    return ((const fr_builder *)g)->refuse(g, st);
 }
 
 /* ---- all operators ---- */

@@ -48,16 +48,17 @@ typedef struct op_case {
     int (*build)(fr_graph *g, const fr_val *in, const void *arg, fr_val *out);
     /* Fills out[].v; shapes of out are set from the graph before. */
     void (*ref)(const void *arg, const op_f64 *in, op_f64 *out);
-    double tol;       /* 0: 2e-5 */
-    double grad_tol;  /* 0: 1e-4 */
-    bool bf16;        /* also with bf16 storage; tolerance 1.6e-2 unless bf16_tol */
+    double tol;      /* 0: 2e-5 */
+    double grad_tol; /* 0: 1e-4 */
+    bool bf16;       /* also with bf16 storage; tolerance 1.6e-2 unless bf16_tol */
     double bf16_tol;
 } op_case;
 
 void op_check(const op_case *c);
 
 /* The graph must refuse this, with a sentence that contains `words`. */
-void op_check_refused(const op_in *in, int (*build)(fr_graph *, const fr_val *, const void *, fr_val *),
+void op_check_refused(const op_in *in,
+                      int (*build)(fr_graph *, const fr_val *, const void *, fr_val *),
                       const void *arg, const char *words);
 
 #endif
