@@ -49,6 +49,11 @@ typedef enum fr_dtype {
     FR_I8,
     FR_U8,
     FR_BOOL,
+    FR_F64, /* this one and the next four: files may hold them; nothing computes in them */
+    FR_I16,
+    FR_U16,
+    FR_U32,
+    FR_U64,
     FR_Q4_0,
     FR_Q4_1,
     FR_Q5_0,

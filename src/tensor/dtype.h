@@ -44,11 +44,12 @@ uint16_t fr_f32_to_f16(float x);
 float fr_f8e4m3_to_f32(uint8_t b); /* the "fn" kind: no infinity, 0x7f and 0xff are NaN, largest 448 */
 uint8_t fr_f32_to_f8e4m3(float x); /* saturates */
 float fr_f8e5m2_to_f32(uint8_t b);
-uint8_t fr_f32_to_f8e5m2(float x);
+uint8_t fr_f32_to_f8e5m2(float x); /* too large becomes infinity */
 
-/* n values, a whole number of blocks. Integers become floats. */
+/* n values, a whole number of blocks. Integers and f64 are rounded to the nearest float. `in` may lie
+ * at any address, aligned or not. */
 void fr_decode(fr_dtype t, const void *in, size_t n, float *out);
-/* Plain real types and Q8_0; FR_UNSUPPORTED for others. */
+/* Plain real types and Q8_0; FR_UNSUPPORTED for others. `out` may lie at any address. */
 fr_status fr_encode(fr_dtype t, const float *in, size_t n, void *out);
 
 #endif
