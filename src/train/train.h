@@ -5,17 +5,21 @@
 #include "graph/graph.h"
 
 typedef enum fr_optimizer_kind { FR_SGD, FR_ADAMW } fr_optimizer_kind;
-typedef enum fr_schedule_kind { FR_SCHEDULE_CONSTANT, FR_SCHEDULE_LINEAR, FR_SCHEDULE_COSINE } fr_schedule_kind;
+typedef enum fr_schedule_kind {
+    FR_SCHEDULE_CONSTANT,
+    FR_SCHEDULE_LINEAR,
+    FR_SCHEDULE_COSINE
+} fr_schedule_kind;
 
 typedef struct fr_train_opts {
     fr_optimizer_kind optimizer;
-    float lr;                   /* peak */
-    float momentum;             /* SGD */
-    float beta1, beta2, eps;    /* AdamW; 0: 0.9, 0.999, 1e-8 */
-    float weight_decay;         /* decoupled for AdamW, added to the gradient for SGD */
-    float clip;                 /* global norm of the gradient; 0: none */
+    float lr;                /* peak */
+    float momentum;          /* SGD */
+    float beta1, beta2, eps; /* AdamW; 0: 0.9, 0.999, 1e-8 */
+    float weight_decay;      /* decoupled for AdamW, added to the gradient for SGD */
+    float clip;              /* global norm of the gradient; 0: none */
     fr_schedule_kind schedule;
-    int64_t warmup, steps;      /* linear rise, then down to final_lr at `steps` */
+    int64_t warmup, steps; /* linear rise, then down to final_lr at `steps` */
     float final_lr;
     bool (*decay)(const char *param); /* which parameters decay; NULL: those of rank 2 and more */
 } fr_train_opts;
@@ -23,13 +27,15 @@ typedef struct fr_train_opts {
 /* A graph with a scalar output "loss", its gradients, and the optimizer's memory. Parameters of
  * bf16 get an f32 master copy. */
 typedef struct fr_trainer fr_trainer;
-fr_status fr_trainer_new(fr_graph *g, fr_val loss, const fr_train_opts *opts, fr_pool *pool, fr_trainer **out);
+fr_status fr_trainer_new(fr_graph *g, fr_val loss, const fr_train_opts *opts, fr_pool *pool,
+                         fr_trainer **out);
 void fr_trainer_free(fr_trainer *t);
 fr_session *fr_trainer_session(fr_trainer *t);
 int64_t fr_trainer_step_count(const fr_trainer *t);
 float fr_learning_rate(const fr_train_opts *o, int64_t step);
 /* Forward, backward, clip, update. loss and the norm of the gradient before clipping come out. */
-fr_status fr_trainer_step(fr_trainer *t, const fr_tensor *inputs, int count, float *loss, float *norm);
+fr_status fr_trainer_step(fr_trainer *t, const fr_tensor *inputs, int count, float *loss,
+                          float *norm);
 /* Parameters, moments, master weights and the step number in one safetensors file: resuming gives
  * the same bits as never having stopped. */
 fr_status fr_trainer_save(fr_trainer *t, const char *path);

@@ -1,0 +1,213 @@
+/* test_resume.c: training gives the same bits for any number of threads, and after a stop; and the
+ * optimizers do what their papers say. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "models.h"
+
+enum { BATCH = 3, TOKENS = 24, STEPS = 20 };
+
+static void ok(fr_status st) {
+    if (st) fail_msg("%s", fr_message());
+}
+
+static fr_train_opts options(fr_optimizer_kind kind) {
+    return (fr_train_opts){.optimizer = kind,
+                           .lr = 1e-3f,
+                           .momentum = 0.9f,
+                           .weight_decay = 0.01f,
+                           .clip = 1,
+                           .schedule = FR_SCHEDULE_LINEAR,
+                           .warmup = 3,
+                           .steps = STEPS};
+}
+
+typedef struct run {
+    fr_graph *g;
+    fr_pool *pool;
+    fr_trainer *t;
+} run;
+
+static run start(int threads, fr_optimizer_kind kind) {
+    run r = {.g = fr_graph_new()};
+    fr_val loss = model_lm(r.g, BATCH, TOKENS);
+    fr_train_opts o = options(kind);
+    ok(fr_pool_new(threads, &r.pool));
+    ok(fr_trainer_new(r.g, loss, &o, r.pool, &r.t));
+    ok(fr_session_init_random(fr_trainer_session(r.t), 9, 0.2f));
+    return r;
+}
+
+static void finish(run *r) {
+    fr_trainer_free(r->t);
+    fr_graph_free(r->g);
+    fr_pool_free(r->pool);
+}
+
+/* Data is a function of the step alone. */
+static void steps(run *r, int count) {
+    static int32_t ids[BATCH * TOKENS], target[BATCH * TOKENS], pos[TOKENS];
+    for (int i = 0; i < count; i++) {
+        fr_rng rng = fr_rng_new(4, (uint64_t)fr_trainer_step_count(r->t));
+        for (int k = 0; k < BATCH * TOKENS; k++)
+            ids[k] = (int32_t)fr_rng_below(&rng, 40), target[k] = (ids[k] * 7 + 1) % 40;
+        for (int k = 0; k < TOKENS; k++) pos[k] = k;
+        fr_tensor in[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, ids),
+                          fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, target),
+                          fr_tensor_make(FR_I32, 2, (int64_t[]){TOKENS, 1}, pos)};
+        float loss, norm;
+        ok(fr_trainer_step(r->t, in, 3, &loss, &norm));
+    }
+}
+
+static char *saved(run *r, const char *path, size_t *bytes) {
+    char *data;
+    ok(fr_trainer_save(r->t, path));
+    ok(fr_read_file(path, 0, &data, bytes));
+    return data;
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    static const int threads[] = {1, 2, 3, 8};
+    char *first = NULL;
+    size_t first_bytes = 0;
+    for (size_t i = 0; i < FR_COUNT(threads); i++) {
+        run r = start(threads[i], FR_ADAMW);
+        steps(&r, STEPS);
+        size_t bytes;
+        char *data = saved(&r, "threads.safetensors", &bytes);
+        if (!first) {
+            first = data, first_bytes = bytes;
+        } else {
+            assert_int_equal(bytes, first_bytes);
+            assert_memory_equal(data, first, bytes);
+            fr_free(data);
+        }
+        finish(&r);
+    }
+    fr_free(first);
+    unlink("threads.safetensors");
+}
+
+static void check_resume(fr_optimizer_kind kind) {
+    run whole = start(2, kind);
+    steps(&whole, STEPS);
+    run half = start(2, kind);
+    steps(&half, STEPS / 2);
+    ok(fr_trainer_save(half.t, "half.safetensors"));
+    finish(&half);
+    run rest = start(2, kind);
+    ok(fr_trainer_resume(rest.t, "half.safetensors"));
+    assert_int_equal(fr_trainer_step_count(rest.t), STEPS / 2);
+    steps(&rest, STEPS - STEPS / 2);
+    size_t a_bytes, b_bytes;
+    char *a = saved(&whole, "a.safetensors", &a_bytes),
+         *b = saved(&rest, "b.safetensors", &b_bytes);
+    assert_int_equal(a_bytes, b_bytes);
+    assert_memory_equal(a, b, a_bytes);
+    fr_free(a);
+    fr_free(b);
+    finish(&whole);
+    finish(&rest);
+    unlink("half.safetensors");
+    unlink("a.safetensors");
+    unlink("b.safetensors");
+}
+
+static void test_resume_adamw(void **state) {
+    (void)state;
+    check_resume(FR_ADAMW);
+}
+
+static void test_resume_sgd(void **state) {
+    (void)state;
+    check_resume(FR_SGD);
+}
+
+static void test_resume_refuses(void **state) {
+    (void)state;
+    run r = start(1, FR_SGD);
+    steps(&r, 1);
+    ok(fr_trainer_save(r.t, "sgd.safetensors"));
+    finish(&r);
+    r = start(1, FR_ADAMW);
+    assert_int_not_equal(fr_trainer_resume(r.t, "sgd.safetensors"), FR_OK);
+    assert_non_null(strstr(fr_message(), "adamw"));
+    assert_int_not_equal(fr_trainer_resume(r.t, "not-there.safetensors"), FR_OK);
+    finish(&r);
+    unlink("sgd.safetensors");
+}
+
+/* A single weight w with loss (w - 3)^2 by hand. */
+static void check_by_hand(fr_optimizer_kind kind, fr_dtype type) {
+    fr_graph *g = fr_graph_new();
+    fr_val w = fr_param(g, "w", type, 2, (int64_t[]){1, 1});
+    fr_val x = fr_input(g, "x", FR_F32, 2, (int64_t[]){1, 1});
+    fr_val wide = type == FR_F32 ? w : fr_cast(g, w, FR_F32);
+    fr_val loss = fr_mse(g, wide, x);
+    fr_train_opts o = {.optimizer = kind, .lr = 0.01f, .momentum = 0.9f, .weight_decay = 0.1f};
+    fr_trainer *t;
+    ok(fr_trainer_new(g, loss, &o, NULL, &t));
+    ok(fr_session_init_random(fr_trainer_session(t), 1, 0));
+    double p = 0, m = 0, v = 0;
+    for (int i = 1; i <= 200; i++) {
+        float three = 3, got, norm;
+        fr_tensor in = fr_tensor_make(FR_F32, 2, (int64_t[]){1, 1}, &three);
+        ok(fr_trainer_step(t, &in, 1, &got, &norm));
+        double seen = type == FR_F32 ? p : (double)fr_bf16_to_f32(fr_f32_to_bf16((float)p));
+        double d = 2 * (seen - 3);
+        assert_true(fabs((double)got - (seen - 3) * (seen - 3)) <
+                    2e-2 * (type == FR_F32 ? 1e-2 : 4));
+        if (kind == FR_ADAMW) {
+            p *= 1 - 0.01 * 0.1;
+            m = 0.9 * m + 0.1 * d;
+            v = 0.999 * v + 0.001 * d * d;
+            p -= 0.01 * (m / (1 - pow(0.9, i))) / (sqrt(v / (1 - pow(0.999, i))) + 1e-8);
+        } else {
+            d += 0.1 * p;
+            m = 0.9 * m + d;
+            p -= 0.01 * m;
+        }
+    }
+    float last;
+    ok(fr_tensor_to_f32(fr_session_tensor(fr_trainer_session(t), w), &last));
+    assert_true(fabs((double)last - p) < (type == FR_F32 ? 1e-4 : 0.05));
+    fr_trainer_free(t);
+    fr_graph_free(g);
+}
+
+static void test_by_hand(void **state) {
+    (void)state;
+    check_by_hand(FR_SGD, FR_F32);
+    check_by_hand(FR_ADAMW, FR_F32);
+    check_by_hand(FR_ADAMW, FR_BF16);
+}
+
+static void test_schedules(void **state) {
+    (void)state;
+    fr_train_opts o = {.lr = 1, .final_lr = 0.1f, .warmup = 10, .steps = 110};
+    assert_float_equal(fr_learning_rate(&o, 0), 0.1, 1e-6);
+    assert_float_equal(fr_learning_rate(&o, 9), 1, 1e-6);
+    assert_float_equal(fr_learning_rate(&o, 100), 1, 1e-6);
+    o.schedule = FR_SCHEDULE_LINEAR;
+    assert_float_equal(fr_learning_rate(&o, 60), 0.55, 1e-6);
+    assert_float_equal(fr_learning_rate(&o, 110), 0.1, 1e-6);
+    assert_float_equal(fr_learning_rate(&o, 500), 0.1, 1e-6);
+    o.schedule = FR_SCHEDULE_COSINE;
+    assert_float_equal(fr_learning_rate(&o, 60), 0.55, 1e-6);
+    assert_float_equal(fr_learning_rate(&o, 35), 0.1 + 0.9 * 0.5 * (1 + sqrt(0.5)), 1e-6);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_resume_adamw),
+        cmocka_unit_test(test_resume_sgd), cmocka_unit_test(test_resume_refuses),
+        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_schedules)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
