@@ -21,6 +21,12 @@ fr_progress fr_progress_start(const char *what, double total, const char *unit);
 void fr_progress_update(fr_progress *p, double done);
 void fr_progress_note(fr_progress *p, const char *fmt, ...) FR_PRINTF(2, 3);
 void fr_progress_end(fr_progress *p);
+/* Wipes the line that is on the terminal, if there is one, before something else is printed. */
+void fr_progress_clear(void);
+/* What an update or the end at time `now` would print on a terminal of this width, or in a pipe;
+ * "" for nothing. This is all of the work but the clock and the printing. */
+const char *fr_progress_step(fr_progress *p, double done, double now, bool last, int width,
+                             char *buf, size_t size);
 
 /* "1.5 GB", "12 345", "2m 03s" into a buffer of at least 32; return it. */
 char *fr_show_bytes(char *buf, double bytes);

@@ -16,6 +16,7 @@ void fr_table_free(fr_table *t);
 void fr_table_cell(fr_table *t, const char *fmt, ...) FR_PRINTF(2, 3);
 void fr_table_rule(fr_table *t); /* a line between this row and the next */
 void fr_table_print(const fr_table *t, FILE *out);
+void fr_table_print_width(const fr_table *t, FILE *out, int width); /* 0: as wide as it needs */
 
 bool fr_is_terminal(FILE *f);
 int fr_terminal_width(FILE *f); /* 0: not a terminal */
