@@ -124,7 +124,7 @@ static fr_status start_weights(fr_trainer *t, const fr_graph *g, uint64_t seed) 
     FR_TRY(fr_session_init_random(s, seed, 1));
     FR_TRY(fr_session_make_writable(s));
     for (size_t v = 0; v < g->value_count; v++) {
-        if (g->values[v].kind != FR_VALUE_PARAM) continue;
+        if (g->values[v]->kind != FR_VALUE_PARAM) continue;
         fr_tensor *w = fr_session_tensor(s, (fr_val)v);
         float scale = w->rank == 2 ? sqrtf(2.0f / (float)w->dim[1]) : 0;
         float *x = w->data;
@@ -180,8 +180,8 @@ static fr_status train(const demo *d, fr_trainer *t) {
 static fr_status copy_weights(fr_session *to, const fr_graph *to_graph, fr_session *from,
                               const fr_graph *from_graph) {
     for (size_t v = 0; v < to_graph->value_count; v++) {
-        if (to_graph->values[v].kind != FR_VALUE_PARAM) continue;
-        fr_val source = fr_graph_find(from_graph, to_graph->values[v].name);
+        if (to_graph->values[v]->kind != FR_VALUE_PARAM) continue;
+        fr_val source = fr_graph_find(from_graph, to_graph->values[v]->name);
         FR_TRY(fr_session_set(to, (fr_val)v, fr_session_tensor(from, source)));
     }
     return FR_OK;

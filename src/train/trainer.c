@@ -10,7 +10,7 @@
 static size_t collect(const fr_graph *g, fr_val *out) {
     size_t n = 0;
     for (size_t i = 0; i < g->value_count; i++) {
-        const fr_value *v = &g->values[i];
+        const fr_value *v = g->values[i];
         if (v->kind != FR_VALUE_PARAM || !fr_dtype_get(v->desc.dtype)->real) continue;
         if (out) out[n] = (fr_val)i;
         n++;
@@ -50,7 +50,7 @@ static fr_status make_pieces(fr_trainer *t) {
 }
 
 static fr_status make_slot(fr_trainer *t, fr_slot *slot, fr_val param, fr_val grad) {
-    const fr_value *v = &t->graph->values[param];
+    const fr_value *v = t->graph->values[param];
     *slot = (fr_slot){.param = param, .grad = grad, .name = v->name};
     slot->values = (size_t)fr_values(&v->desc);
     slot->decays = t->opts.decay ? t->opts.decay(v->name) : v->desc.rank >= 2;

@@ -1,7 +1,14 @@
 /* models.c: see models.h; layer by layer the same as tests/oracle/training.py. */
 #include "models.h"
 
-enum { VOCAB = 40, DIM = 32, LAYERS = 4, HEADS = 4, KV = 2, HIDDEN = 64 };
+const lm_config lm_small = {.vocab = 40,
+                            .dim = 32,
+                            .layers = 4,
+                            .heads = 4,
+                            .kv_heads = 2,
+                            .hidden = 64,
+                            .batch = 3,
+                            .tokens = 24};
 
 static fr_val matrix(fr_graph *g, const char *name, int64_t rows, int64_t cols) {
     return fr_param(g, name, FR_F32, 2, (int64_t[]){rows, cols});
@@ -12,43 +19,44 @@ static fr_val vector(fr_graph *g, const char *name, int64_t n) {
 static fr_val project(fr_graph *g, fr_val x, const char *name, int64_t rows, int64_t cols) {
     return fr_linear(g, x, matrix(g, name, rows, cols), FR_NONE, FR_NONE, FR_FN_NONE);
 }
-static fr_val heads(fr_graph *g, fr_val x, int64_t count) {
-    return fr_reshape(g, x, 4, (int64_t[]){0, 0, count, DIM / HEADS});
+static fr_val heads(fr_graph *g, fr_val x, int64_t count, int64_t dim) {
+    return fr_reshape(g, x, 4, (int64_t[]){0, 0, count, dim});
 }
 
-static fr_val layer(fr_graph *g, fr_val x, fr_val pos) {
+static fr_val layer(fr_graph *g, fr_val x, fr_val pos, const lm_config *c) {
+    const int64_t dim = c->dim, each = c->dim / c->heads;
     fr_rope_opts rope = {.inv_freq = FR_NONE};
     fr_attention_opts causal = {
         .mask = FR_MASK_CAUSAL, .block_start = FR_NONE, .block_index = FR_NONE, .kv_len = FR_NONE};
-    fr_val y = fr_rmsnorm(g, x, vector(g, "norm1", DIM), FR_NONE, FR_NONE, 1e-5f);
-    fr_val q = heads(g, project(g, y, "q", DIM, DIM), HEADS);
-    fr_val k = heads(g, project(g, y, "k", KV * DIM / HEADS, DIM), KV);
-    fr_val v = heads(g, project(g, y, "v", KV * DIM / HEADS, DIM), KV);
+    fr_val y = fr_rmsnorm(g, x, vector(g, "norm1", dim), FR_NONE, FR_NONE, 1e-5f);
+    fr_val q = heads(g, project(g, y, "q", dim, dim), c->heads, each);
+    fr_val k = heads(g, project(g, y, "k", c->kv_heads * each, dim), c->kv_heads, each);
+    fr_val v = heads(g, project(g, y, "v", c->kv_heads * each, dim), c->kv_heads, each);
     q = fr_rope(g, q, pos, &rope);
     k = fr_rope(g, k, pos, &rope);
     fr_val a = fr_attention(g, q, k, v, &causal);
-    a = fr_reshape(g, a, 3, (int64_t[]){0, 0, DIM});
-    x = fr_add(g, x, project(g, a, "o", DIM, DIM));
-    y = fr_rmsnorm(g, x, vector(g, "norm2", DIM), FR_NONE, FR_NONE, 1e-5f);
-    fr_val gate = project(g, y, "gate", HIDDEN, DIM), up = project(g, y, "up", HIDDEN, DIM);
-    return fr_add(g, x, project(g, fr_glu(g, gate, up, FR_FN_SILU), "down", DIM, HIDDEN));
+    a = fr_reshape(g, a, 3, (int64_t[]){0, 0, dim});
+    x = fr_add(g, x, project(g, a, "o", dim, dim));
+    y = fr_rmsnorm(g, x, vector(g, "norm2", dim), FR_NONE, FR_NONE, 1e-5f);
+    fr_val gate = project(g, y, "gate", c->hidden, dim), up = project(g, y, "up", c->hidden, dim);
+    return fr_add(g, x, project(g, fr_glu(g, gate, up, FR_FN_SILU), "down", dim, c->hidden));
 }
 
-fr_val model_lm(fr_graph *g, int batch, int tokens) {
-    int64_t shape[] = {batch, tokens};
+fr_val model_lm(fr_graph *g, const lm_config *c) {
+    int64_t shape[] = {c->batch, c->tokens};
     fr_val ids = fr_input(g, "tokens", FR_I32, 2, shape);
     fr_val target = fr_input(g, "target", FR_I32, 2, shape);
-    fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){tokens, 1});
-    fr_val x = fr_embedding(g, matrix(g, "embed", VOCAB, DIM), ids);
-    for (int i = 0; i < LAYERS; i++) {
+    fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){c->tokens, 1});
+    fr_val x = fr_embedding(g, matrix(g, "embed", c->vocab, c->dim), ids);
+    for (int i = 0; i < c->layers; i++) {
         char name[16];
         snprintf(name, sizeof name, "layers.%d", i);
         fr_scope(g, name);
-        x = layer(g, x, pos);
+        x = layer(g, x, pos, c);
         fr_scope_end(g);
     }
-    x = fr_rmsnorm(g, x, vector(g, "norm", DIM), FR_NONE, FR_NONE, 1e-5f);
-    return fr_cross_entropy(g, project(g, x, "head", VOCAB, DIM), target);
+    x = fr_rmsnorm(g, x, vector(g, "norm", c->dim), FR_NONE, FR_NONE, 1e-5f);
+    return fr_cross_entropy(g, project(g, x, "head", c->vocab, c->dim), target);
 }
 
 /* ---- the autoencoder ---- */

@@ -89,7 +89,7 @@ static int feed_pictures(const fr_tensor *data, int step, fr_tensor *in) {
 static void test_language_model(void **state) {
     (void)state;
     fr_graph *g = fr_graph_new();
-    fr_val loss = model_lm(g, 3, 24);
+    fr_val loss = model_lm(g, &lm_small);
     train_like("lm", g, loss, options(3e-3f, 0.1f), feed_tokens);
 }
 

@@ -35,7 +35,7 @@ typedef struct run {
 
 static run start(int threads, fr_optimizer_kind kind) {
     run r = {.g = fr_graph_new()};
-    fr_val loss = model_lm(r.g, BATCH, TOKENS);
+    fr_val loss = model_lm(r.g, &lm_small);
     fr_train_opts o = options(kind);
     ok(fr_pool_new(threads, &r.pool));
     ok(fr_trainer_new(r.g, loss, &o, r.pool, &r.t));
