@@ -49,6 +49,13 @@ macro(fr_kernel_room)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/*.c
                                       ${CMAKE_SOURCE_DIR}/src/kernel/ref/*.c)
   add_library(room_kernel OBJECT ${sources})
+  if(FRUGAL_CUDA)
+    file(GLOB cuda CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernel/cuda/*.cu)
+    target_sources(room_kernel PRIVATE ${cuda})
+    list(APPEND FR_ROOM_LIBS ${FR_CUDA_LIBS})
+  else()
+    target_sources(room_kernel PRIVATE ${CMAKE_SOURCE_DIR}/src/kernel/cuda/none.c)
+  endif()
   fr_room_target(room_kernel)
   # Products and sums may be contracted in vector code: it says so itself, with FMA.
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -76,9 +83,14 @@ function(fr_library)
   set_target_properties(frugal_static PROPERTIES OUTPUT_NAME frugal)
   set_target_properties(frugal PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
   foreach(lib frugal frugal_static)
+    add_library(frugal::${lib} ALIAS ${lib})
     target_include_directories(${lib} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
                                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-    target_link_libraries(${lib} PRIVATE ${FR_ROOM_LIBS})
+    # What the library is made with is no business of those who use it: only the installed static
+    # one names it again (FrugalInstall.cmake), as plain -l names that hold on another machine.
+    foreach(needed ${FR_ROOM_LIBS})
+      target_link_libraries(${lib} PRIVATE $<BUILD_INTERFACE:${needed}>)
+    endforeach()
   endforeach()
 endfunction()
 

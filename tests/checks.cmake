@@ -1,0 +1,29 @@
+# Tests of the whole rather than of one room. The cheap ones always stand in the list; those that
+# build again, or want tools beyond a compiler, only with FRUGAL_CHECKS (`make test` sets it).
+function(fr_check name)
+  cmake_parse_arguments(arg "" "SECONDS;COST;PROCESSORS" "COMMAND" ${ARGN})
+  add_test(NAME ${name} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_SECONDS})
+  if(arg_COST)
+    set_tests_properties(${name} PROPERTIES COST ${arg_COST}) # the dear ones first
+  endif()
+  if(arg_PROCESSORS)
+    set_tests_properties(${name} PROPERTIES PROCESSORS ${arg_PROCESSORS})
+  endif()
+endfunction()
+
+fr_check(cli/front SECONDS 60
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_front.sh $<TARGET_FILE:frugal_cli>)
+
+if(FRUGAL_CHECKS)
+  set(tools ${CMAKE_SOURCE_DIR}/tools)
+  fr_check(check/floors SECONDS 60 COMMAND ${tools}/check-floors)
+  fr_check(check/floors-self-test SECONDS 60 COMMAND ${tools}/check-floors --self-test)
+  fr_check(check/format SECONDS 60 COMMAND ${tools}/check-format)
+  fr_check(check/symbols SECONDS 60 COMMAND ${CMAKE_SOURCE_DIR}/tests/install/check_symbols.sh
+           $<TARGET_FILE:frugal>)
+  fr_check(check/install SECONDS 300 COST 100
+           COMMAND ${CMAKE_SOURCE_DIR}/tests/install/check_install.sh ${CMAKE_BINARY_DIR})
+  fr_check(check/fuzz SECONDS 900 COST 900 COMMAND ${tools}/fuzz 5)
+  fr_check(check/sanitizers SECONDS 1500 COST 1000 COMMAND ${tools}/check-sanitizers)
+endif()
