@@ -1,0 +1,157 @@
+/* gemm_avx512.c: 14 x 32 tiles: 28 sums, two registers of B, one of A spread over its lanes. A step
+ * costs 2 + 14 loads for 28 multiply-adds, so that even two multiply-adds a cycle are fed. */
+#include <immintrin.h>
+
+#include "kernel/kernel.h"
+
+#define MR 14
+#define NR 32
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* s += one k: rows values of A times 32 of B. */
+INLINE void multiply(const int rows, __m512 s[MR][2], const float *a, __m512 b0, __m512 b1) {
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++) {
+        if (i < rows) {
+            __m512 x = _mm512_set1_ps(a[i]);
+            s[i][0] = _mm512_fmadd_ps(x, b0, s[i][0]);
+            s[i][1] = _mm512_fmadd_ps(x, b1, s[i][1]);
+        }
+    }
+}
+
+INLINE void tile(const int rows, const bool bf16, size_t steps, const float *a, const float *b,
+                 float *c, size_t ldc, bool add) {
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    __m512 s[MR][2];
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_ps();
+    for (size_t p = 0; p < steps; p++, b += NR) {
+        __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+        if (bf16) { /* the low halves are the even k, the high halves the odd ones */
+            __m512i u0 = _mm512_castps_si512(b0), u1 = _mm512_castps_si512(b1);
+            multiply(rows, s, a, _mm512_castsi512_ps(_mm512_slli_epi32(u0, 16)),
+                     _mm512_castsi512_ps(_mm512_slli_epi32(u1, 16)));
+            a += rows;
+            b0 = _mm512_castsi512_ps(_mm512_and_si512(u0, high));
+            b1 = _mm512_castsi512_ps(_mm512_and_si512(u1, high));
+        }
+        multiply(rows, s, a, b0, b1);
+        a += rows;
+    }
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++, c += ldc) {
+        if (i < rows) {
+            if (add) {
+                s[i][0] = _mm512_add_ps(_mm512_loadu_ps(c), s[i][0]);
+                s[i][1] = _mm512_add_ps(_mm512_loadu_ps(c + 16), s[i][1]);
+            }
+            _mm512_storeu_ps(c, s[i][0]);
+            _mm512_storeu_ps(c + 16, s[i][1]);
+        }
+    }
+}
+
+INLINE void by_rows(int rows, const bool bf16, size_t steps, const void *a, const void *b, float *c,
+                    size_t ldc, bool add) {
+    switch (rows) {
+    case 1: tile(1, bf16, steps, a, b, c, ldc, add); break;
+    case 2: tile(2, bf16, steps, a, b, c, ldc, add); break;
+    case 3: tile(3, bf16, steps, a, b, c, ldc, add); break;
+    case 4: tile(4, bf16, steps, a, b, c, ldc, add); break;
+    case 5: tile(5, bf16, steps, a, b, c, ldc, add); break;
+    case 6: tile(6, bf16, steps, a, b, c, ldc, add); break;
+    case 7: tile(7, bf16, steps, a, b, c, ldc, add); break;
+    case 8: tile(8, bf16, steps, a, b, c, ldc, add); break;
+    case 9: tile(9, bf16, steps, a, b, c, ldc, add); break;
+    case 10: tile(10, bf16, steps, a, b, c, ldc, add); break;
+    case 11: tile(11, bf16, steps, a, b, c, ldc, add); break;
+    case 12: tile(12, bf16, steps, a, b, c, ldc, add); break;
+    case 13: tile(13, bf16, steps, a, b, c, ldc, add); break;
+    default: tile(14, bf16, steps, a, b, c, ldc, add); break;
+    }
+}
+
+static void gemm_f32_avx512(int rows, size_t steps, const void *a, const void *b, float *c,
+                            size_t ldc, bool add) {
+    by_rows(rows, false, steps, a, b, c, ldc, add);
+}
+
+static void gemm_f32_bf16_avx512(int rows, size_t steps, const void *a, const void *b, float *c,
+                                 size_t ldc, bool add) {
+    by_rows(rows, true, steps, a, b, c, ldc, add);
+}
+
+/* Turns 16 x 16: at each level, pairs of rows at twice the distance exchange halves. */
+INLINE void transpose16(__m512i r[16]) {
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* r[4i + q]: column q of each 128-bit part, rows 4i .. 4i+3 */
+        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; q++) { /* parts 0 and 2, then 1 and 3, of two groups of rows */
+        t[q] = _mm512_shuffle_i32x4(r[q], r[4 + q], 0x88);
+        t[4 + q] = _mm512_shuffle_i32x4(r[q], r[4 + q], 0xdd);
+        t[8 + q] = _mm512_shuffle_i32x4(r[8 + q], r[12 + q], 0x88);
+        t[12 + q] = _mm512_shuffle_i32x4(r[8 + q], r[12 + q], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; q++) {
+        r[q] = _mm512_shuffle_i32x4(t[q], t[8 + q], 0x88);
+        r[8 + q] = _mm512_shuffle_i32x4(t[q], t[8 + q], 0xdd);
+        r[4 + q] = _mm512_shuffle_i32x4(t[4 + q], t[12 + q], 0x88);
+        r[12 + q] = _mm512_shuffle_i32x4(t[4 + q], t[12 + q], 0xdd);
+    }
+}
+
+/* Up to 16 rows, their lanes p .. p+cols-1, to columns first .. first+lanes-1 of the panel. */
+INLINE void pack_block(const char *in, size_t stride, int rows, int cols, uint32_t *out, int width,
+                       int lanes) {
+    __m512i r[16];
+    __mmask16 load = (__mmask16)((1u << cols) - 1), keep = (__mmask16)((1u << lanes) - 1);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        r[i] = i < rows ? _mm512_maskz_loadu_epi32(load, in + (size_t)i * stride)
+                        : _mm512_setzero_si512();
+    transpose16(r);
+    /* Constant indices keep the rows in registers. */
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; j++)
+        if (j < cols) _mm512_mask_storeu_epi32(out + (size_t)j * width, keep, r[j]);
+}
+
+static void pack_rows_avx512(const void *in, size_t stride, int rows, size_t count, int width,
+                             void *out) {
+    for (size_t p = 0; p < count; p += 16) {
+        int cols = count - p < 16 ? (int)(count - p) : 16;
+        for (int g = 0; g < width; g += 16) {
+            const char *from = (const char *)in + (size_t)g * stride + p * 4;
+            int have = rows - g < 0 ? 0 : rows - g;
+            int lanes = width - g < 16 ? width - g : 16;
+            uint32_t *to = (uint32_t *)out + p * width + g;
+            if (have >= 16 && cols == 16 && lanes == 16) {
+                pack_block(from, stride, 16, 16, to, width, 16);
+            } else {
+                pack_block(from, stride, have, cols, to, width, lanes);
+            }
+        }
+    }
+}
+
+void fr_gemm_fill_avx512(fr_gemm_kernels *out) {
+    out->mr = MR;
+    out->nr = NR;
+    out->tile[FR_GEMM_F32] = gemm_f32_avx512;
+    out->tile[FR_GEMM_F32_BF16] = gemm_f32_bf16_avx512;
+    out->pack_rows = pack_rows_avx512;
+}

@@ -1,0 +1,63 @@
+/* gemm_avx512bf16.c: the same 14 x 32 tiles over pairs: VDPBF16PS multiplies two pairs and adds
+ * both products to an f32 sum, so that a step does twice the work. */
+#include <immintrin.h>
+
+#include "kernel/kernel.h"
+
+#define MR 14
+#define NR 32
+
+static inline __attribute__((always_inline)) void tile_bf16(const int rows, size_t steps,
+                                                            const float *a, const float *b,
+                                                            float *c, size_t ldc, bool add) {
+    __m512 s[MR][2];
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_ps();
+    for (size_t p = 0; p < steps; p++) {
+        __m512bh b0 = (__m512bh)_mm512_loadu_ps(b), b1 = (__m512bh)_mm512_loadu_ps(b + 16);
+#pragma GCC unroll 14
+        for (int i = 0; i < MR; i++) {
+            if (i < rows) { /* set1 is a load here: the pair is not touched as a float */
+                __m512bh x = (__m512bh)_mm512_set1_ps(a[i]);
+                s[i][0] = _mm512_dpbf16_ps(s[i][0], x, b0);
+                s[i][1] = _mm512_dpbf16_ps(s[i][1], x, b1);
+            }
+        }
+        a += rows, b += NR;
+    }
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++, c += ldc) {
+        if (i < rows) {
+            if (add) {
+                s[i][0] = _mm512_add_ps(_mm512_loadu_ps(c), s[i][0]);
+                s[i][1] = _mm512_add_ps(_mm512_loadu_ps(c + 16), s[i][1]);
+            }
+            _mm512_storeu_ps(c, s[i][0]);
+            _mm512_storeu_ps(c + 16, s[i][1]);
+        }
+    }
+}
+
+static void gemm_bf16_avx512bf16(int rows, size_t steps, const void *a, const void *b, float *c,
+                                 size_t ldc, bool add) {
+    switch (rows) {
+    case 1: tile_bf16(1, steps, a, b, c, ldc, add); break;
+    case 2: tile_bf16(2, steps, a, b, c, ldc, add); break;
+    case 3: tile_bf16(3, steps, a, b, c, ldc, add); break;
+    case 4: tile_bf16(4, steps, a, b, c, ldc, add); break;
+    case 5: tile_bf16(5, steps, a, b, c, ldc, add); break;
+    case 6: tile_bf16(6, steps, a, b, c, ldc, add); break;
+    case 7: tile_bf16(7, steps, a, b, c, ldc, add); break;
+    case 8: tile_bf16(8, steps, a, b, c, ldc, add); break;
+    case 9: tile_bf16(9, steps, a, b, c, ldc, add); break;
+    case 10: tile_bf16(10, steps, a, b, c, ldc, add); break;
+    case 11: tile_bf16(11, steps, a, b, c, ldc, add); break;
+    case 12: tile_bf16(12, steps, a, b, c, ldc, add); break;
+    case 13: tile_bf16(13, steps, a, b, c, ldc, add); break;
+    default: tile_bf16(14, steps, a, b, c, ldc, add); break;
+    }
+}
+
+void fr_gemm_fill_avx512bf16(fr_gemm_kernels *out) {
+    out->tile[FR_GEMM_BF16] = gemm_bf16_avx512bf16;
+}
