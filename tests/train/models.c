@@ -49,7 +49,7 @@ fr_val model_lm(fr_graph *g, const lm_config *c) {
     fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){c->tokens, 1});
     fr_val x = fr_embedding(g, matrix(g, "embed", c->vocab, c->dim), ids);
     for (int i = 0; i < c->layers; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "layers.%d", i);
         fr_scope(g, name);
         x = layer(g, x, pos, c);
