@@ -1,7 +1,8 @@
 /* graph.h: the face of the room that holds models as graphs, plans their memory and runs them.
  *
  * Building, sessions and gradients are in <frugal/graph.h>; here is what passes, trainers and the
- * program need beyond it. Nodes stand in the order in which they were made, and run in that order. */
+ * program need beyond it. Nodes stand in the order in which they were made, and run in that order.
+ */
 #ifndef FR_GRAPH_H
 #define FR_GRAPH_H
 
@@ -22,12 +23,16 @@ typedef enum fr_value_kind {
 typedef struct fr_value {
     fr_value_kind kind;
     fr_tensor desc;   /* shape as built; data only for constants */
-    const char *name; /* of inputs, params, states; of nodes' first outputs the node's name */
+    const char *name; /* of inputs, params, states and constants; NULL for what nodes make */
     int32_t node;     /* that makes it, or -1 */
     int32_t out;      /* which of its outputs */
-    /* A parameter made by a pass by stacking others along axis 0 (q, k, v merged). */
+    int32_t input;    /* which input of the graph, or -1 */
+    /* A parameter made by a pass by stacking others along axis 0 (q, k, v merged): its parts, and
+     * in each part the whole and the row at which the part begins. */
     int32_t parts;
-    const char **part;
+    const fr_val *part;
+    fr_val whole; /* FR_NONE: stands for itself */
+    int64_t whole_row;
 } fr_value;
 
 typedef struct fr_node {
@@ -42,25 +47,41 @@ typedef struct fr_node {
     int32_t segment; /* index into recomputed segments, or -1 */
 } fr_node;
 
+/* From names to numbers, see names.c. */
+typedef struct fr_names {
+    struct fr_name_slot *slots;
+    size_t cap, count;
+} fr_names;
+
 struct fr_graph {
     fr_builder builder; /* must be first: op/op.h calls through it */
     fr_arena *arena;
-    fr_value *values;
+    fr_value **values; /* each stays where it is while the graph grows */
     size_t value_count, value_cap;
-    fr_node *nodes;
+    fr_node **nodes; /* in the order in which they run */
     size_t node_count, node_cap;
+    fr_val *inputs;
+    size_t input_count, input_cap;
     fr_val *outputs;
     const char **output_names;
-    size_t output_count, output_cap;
-    char *scope;
-    fr_status status; /* first error of the building */
+    size_t output_count, output_cap, output_name_cap;
+    fr_names value_names, node_names, output_index;
+    char *scope; /* "layers.0.attn", or "" */
+    size_t scope_cap;
+    size_t *scope_ends; /* length of scope before each fr_scope */
+    size_t scope_depth, scope_depth_cap;
+    int32_t segment, segment_count; /* the recomputed segment that is open, or -1 */
+    bool backward;                  /* nodes made now belong to the backward pass */
+    fr_status status;               /* first error of the building */
     char *message;
-    /* ... the author of the room adds what it needs */
 };
 
 /* ---- looking ---- */
 
 fr_val fr_graph_find(const fr_graph *g, const char *name); /* input, param, state or output */
+static inline const fr_value *fr_value_of(const fr_graph *g, fr_val v) {
+    return g->values[v];
+}
 /* One line a node: name, op, attributes, shapes, cost; totals below. */
 void fr_graph_print(fr_graph *g, FILE *out);
 void fr_graph_dot(fr_graph *g, FILE *out);
@@ -92,10 +113,12 @@ void fr_recompute_end(fr_graph *g);
 /* ---- sessions beyond the public face ---- */
 
 typedef struct fr_session_opts {
-    fr_pool *pool;     /* NULL: one thread */
-    bool train;        /* parameters change: nothing is packed ahead */
-    bool no_inplace;   /* for tests */
-    fr_dtype weights;  /* FR_BF16: keep parameters of linears in bf16; FR_NOTYPE: as declared */
+    fr_pool *pool;    /* NULL: one thread */
+    bool train;       /* parameters change: nothing is packed ahead */
+    bool no_inplace;  /* for tests: no operand is overwritten */
+    bool no_reuse;    /* for tests: every value has memory of its own */
+    bool poison;      /* for tests: memory is filled with NaN when its value dies */
+    fr_dtype weights; /* FR_BF16: keep parameters of linears in bf16; FR_NOTYPE: as declared */
 } fr_session_opts;
 fr_status fr_session_new_with(fr_graph *g, const fr_session_opts *opts, fr_session **out);
 

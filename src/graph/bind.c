@@ -1,0 +1,224 @@
+/* bind.c: giving parameters their values.
+ *
+ * A weight whose type in the file is the type of the graph stays where it is, in the mapped file
+ * (the store must then outlive the session). Others are converted into memory of the session. A
+ * parameter that a pass has stacked with others lies inside the whole. */
+#include "graph/session.h"
+
+#include <string.h>
+
+static const char *name_of(const fr_session *s, fr_val v) {
+    return s->graph->values[v]->name;
+}
+
+static bool is_param(const fr_session *s, fr_val v) {
+    return v >= 0 && (size_t)v < s->value_count && s->graph->values[v]->kind == FR_VALUE_PARAM;
+}
+
+/* ---- storage ---- */
+
+/* Memory of the session's own for a parameter that stands for itself. */
+static fr_status own(fr_session *s, fr_val v) {
+    fr_binding *b = &s->bound[v];
+    if (b->owned) return FR_OK;
+    void *data = fr_alloc(FR_MEM_WEIGHTS, fr_bytes(&s->desc[v]));
+    if (!data)
+        return fr_fail(FR_NOMEM, "There is no memory for the parameter '%s' of %zu bytes.",
+                       name_of(s, v), fr_bytes(&s->desc[v]));
+    b->t = s->desc[v];
+    b->t.data = data;
+    b->owned = true;
+    s->epoch++;
+    return FR_OK;
+}
+
+/* Memory that may be written, inside the whole when there is one. */
+static fr_status writable(fr_session *s, fr_val v) {
+    const fr_value *value = s->graph->values[v];
+    if (value->whole == FR_NONE) return own(s, v);
+    FR_TRY(own(s, value->whole));
+    const fr_tensor *whole = &s->bound[value->whole].t;
+    size_t row = whole->dim[0] ? fr_bytes(whole) / (size_t)whole->dim[0] : 0;
+    s->bound[v].t = s->desc[v];
+    s->bound[v].t.data = (uint8_t *)whole->data + (size_t)value->whole_row * row;
+    return FR_OK;
+}
+
+static void mark_filled(fr_session *s, fr_val v) {
+    const fr_value *value = s->graph->values[v];
+    s->bound[v].filled = true;
+    fr_session_params_changed(s);
+    if (value->whole == FR_NONE) return;
+    const fr_value *whole = s->graph->values[value->whole];
+    bool all = true;
+    for (int i = 0; i < whole->parts; i++) all &= s->bound[whole->part[i]].filled;
+    s->bound[value->whole].filled = all;
+}
+
+/* ---- conversion ---- */
+
+/* Through floats, a piece at a time, so that a huge table needs no second copy of itself. */
+static fr_status convert(const fr_tensor *from, const fr_tensor *to) {
+    enum { PIECE = 4096 };
+    float piece[PIECE];
+    const fr_dtype_info *a = fr_dtype_get(from->dtype), *b = fr_dtype_get(to->dtype);
+    const uint8_t *in = from->data;
+    uint8_t *out = to->data;
+    if (!a->real || !b->real || !fr_is_contiguous(from))
+        return fr_fail(FR_UNSUPPORTED, "%s cannot be converted to %s", a->name, b->name);
+    for (int64_t left = fr_values(from), n; left > 0; left -= n) {
+        n = FR_MIN(left, (int64_t)PIECE);
+        fr_decode(from->dtype, in, (size_t)n, piece);
+        FR_TRY(fr_encode(to->dtype, piece, (size_t)n, out));
+        in += n / a->block * a->bytes;
+        out += n / b->block * b->bytes;
+    }
+    return FR_OK;
+}
+
+static bool can_map(const fr_session *s, fr_val v, const fr_tensor *t) {
+    size_t align = (size_t)fr_dtype_get(t->dtype)->bytes;
+    return s->graph->values[v]->whole == FR_NONE && t->dtype == s->desc[v].dtype &&
+           fr_is_contiguous(t) && ((align & (align - 1)) || !((uintptr_t)t->data & (align - 1)));
+}
+
+static void map(fr_session *s, fr_val v, const fr_tensor *t) {
+    fr_binding *b = &s->bound[v];
+    if (b->owned) fr_free(b->t.data);
+    b->t = *t;
+    fr_set_contiguous(&b->t);
+    b->owned = false;
+    s->epoch++;
+}
+
+/* from: what messages call the source. */
+static fr_status bind(fr_session *s, fr_val v, const fr_tensor *t, const char *from, bool may_map) {
+    char have[FR_SHAPE_TEXT], want[FR_SHAPE_TEXT];
+    if (!fr_same_shape(t, &s->desc[v]))
+        return fr_fail(FR_INVALID, "The tensor '%s' of %s is %s, and the graph wants %s.",
+                       name_of(s, v), from, fr_shape_text(t, have),
+                       fr_shape_text(&s->desc[v], want));
+    if (may_map && can_map(s, v, t)) {
+        map(s, v, t);
+    } else {
+        FR_TRY(writable(s, v));
+        fr_status st = FR_OK;
+        if (t->dtype == s->desc[v].dtype)
+            fr_copy_contiguous(t, s->bound[v].t.data);
+        else
+            st = convert(t, &s->bound[v].t);
+        if (st)
+            return fr_fail(st, "The tensor '%s' of %s is %s, and the graph wants %s: %s.",
+                           name_of(s, v), from, fr_shape_text(t, have),
+                           fr_shape_text(&s->desc[v], want), fr_message());
+    }
+    mark_filled(s, v);
+    return FR_OK;
+}
+
+/* ---- missing ones ---- */
+
+typedef struct missing {
+    char list[600];
+    size_t at, count;
+} missing;
+
+static void look(const fr_session *s, fr_val v, missing *m) {
+    if (s->bound[v].filled) return;
+    const char *name = name_of(s, v);
+    if (m->count < 4 && m->at + strlen(name) + 8 < sizeof m->list)
+        m->at += (size_t)snprintf(m->list + m->at, sizeof m->list - m->at, "%s'%s'",
+                                  m->count ? ", " : "", name);
+    m->count++;
+}
+
+static fr_status report(const fr_session *s, const char *where) {
+    missing m = {0};
+    for (fr_val v = 0; (size_t)v < s->value_count; v++) {
+        const fr_value *value = s->graph->values[v];
+        if (value->kind != FR_VALUE_PARAM || !s->needed[v]) continue;
+        for (int i = 0; i < value->parts; i++) look(s, value->part[i], &m);
+        if (!value->parts) look(s, v, &m);
+    }
+    if (!m.count) return FR_OK;
+    if (m.count == 1) return fr_fail(FR_INVALID, "%s the parameter %s.", where, m.list);
+    return fr_fail(FR_INVALID, "%s %zu parameters: %s%s.", where, m.count, m.list,
+                   m.count > 4 ? " and others" : "");
+}
+
+fr_status fr_session_check_params(const fr_session *s) {
+    return report(s, "The session cannot run without values for");
+}
+
+/* ---- the face ---- */
+
+fr_status fr_session_load(fr_session *s, const fr_store *store) {
+    if (!s || !store) return fr_fail(FR_INVALID, "fr_session_load needs a session and a store.");
+    const char *path = fr_store_path(store);
+    for (fr_val v = 0; (size_t)v < s->value_count; v++) {
+        const fr_value *value = s->graph->values[v];
+        bool wanted = s->needed[v] || (value->whole != FR_NONE && s->needed[value->whole]);
+        if (value->kind != FR_VALUE_PARAM || value->parts || !wanted) continue;
+        const fr_tensor *t = fr_store_find(store, value->name);
+        if (t) FR_TRY(bind(s, v, t, path, true));
+    }
+    char where[400];
+    snprintf(where, sizeof where, "%.340s does not hold", path);
+    return report(s, where);
+}
+
+fr_status fr_session_set(fr_session *s, fr_val v, const fr_tensor *value) {
+    if (!s || !value || !is_param(s, v))
+        return fr_fail(FR_INVALID, "fr_session_set needs a session, a parameter and a value.");
+    if (s->graph->values[v]->parts)
+        return fr_fail(FR_INVALID, "The parameter '%s' is made of others; set those.",
+                       name_of(s, v));
+    if (!value->data && fr_values(value))
+        return fr_fail(FR_INVALID, "The value given for '%s' has no data.", name_of(s, v));
+    return bind(s, v, value, "the caller", false);
+}
+
+fr_status fr_session_make_writable(fr_session *s) {
+    for (fr_val v = 0; (size_t)v < s->value_count; v++) {
+        fr_binding *b = &s->bound[v];
+        if (!is_param(s, v) || b->owned || !b->filled || s->graph->values[v]->whole != FR_NONE)
+            continue;
+        fr_tensor mapped = b->t;
+        FR_TRY(own(s, v));
+        fr_copy_contiguous(&mapped, b->t.data);
+    }
+    return FR_OK;
+}
+
+static fr_status fill_random(fr_session *s, fr_val v, uint64_t seed, float deviation) {
+    enum { PIECE = 4096 };
+    float piece[PIECE];
+    FR_TRY(writable(s, v));
+    const fr_tensor *t = &s->bound[v].t;
+    const fr_dtype_info *type = fr_dtype_get(t->dtype);
+    uint64_t stream = fr_random_stream(name_of(s, v));
+    for (int64_t at = 0, n; type->real && at < fr_values(t); at += n) {
+        n = FR_MIN(fr_values(t) - at, (int64_t)PIECE);
+        fr_random_normal(seed, stream, (uint64_t)at, piece, (size_t)n);
+        for (int64_t i = 0; i < n; i++) piece[i] *= deviation;
+        FR_TRY(fr_encode(t->dtype, piece, (size_t)n,
+                         (uint8_t *)t->data + at / type->block * type->bytes));
+    }
+    mark_filled(s, v);
+    return FR_OK;
+}
+
+fr_status fr_session_init_random(fr_session *s, uint64_t seed, float deviation) {
+    for (fr_val v = 0; (size_t)v < s->value_count; v++)
+        if (is_param(s, v) && !s->graph->values[v]->parts && !s->bound[v].filled)
+            FR_TRY(fill_random(s, v, seed, deviation));
+    return FR_OK;
+}
+
+void fr_session_params_changed(fr_session *s) {
+    for (size_t i = 0; i < s->node_count; i++) {
+        if (!s->packed[i].data || s->packed[i].stale) continue;
+        s->packed[i].stale = true;
+        s->epoch++;
+    }
+}

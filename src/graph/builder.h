@@ -1,0 +1,10 @@
+/* builder.h: what other files of this room need to know of the builder. */
+#ifndef FR_GRAPH_BUILDER_H
+#define FR_GRAPH_BUILDER_H
+
+#include "graph/graph.h"
+
+/* The state that v is, followed through the nodes that write it; FR_NONE when v is none. */
+fr_val fr_state_of(const fr_graph *g, fr_val v);
+
+#endif
