@@ -6,6 +6,9 @@ include(CMakePackageConfigHelpers)
 set(FR_STATIC_NEEDS pthreadpool jansson png jpeg z m pthread)
 
 function(fr_install)
+  if(FRUGAL_CUDA)
+    list(APPEND FR_STATIC_NEEDS cudart_static stdc++ rt dl)
+  endif()
   set(package ${CMAKE_INSTALL_LIBDIR}/cmake/frugal)
   target_link_libraries(frugal_static INTERFACE "$<INSTALL_INTERFACE:${FR_STATIC_NEEDS}>")
 

@@ -12,6 +12,14 @@ function(fr_check name)
   endif()
 endfunction()
 
+# The kernel room's other tests are one program; this one also runs where the component is built.
+add_executable(kernel_cuda ${CMAKE_SOURCE_DIR}/tests/kernel/cuda/test_cuda.c)
+target_link_libraries(kernel_cuda PRIVATE room_base room_kernel ${FR_ROOM_LIBS} ${CMOCKA_LIBRARY})
+if(FRUGAL_CUDA)
+  target_compile_definitions(kernel_cuda PRIVATE FR_CUDA)
+endif()
+fr_check(kernel/cuda SECONDS 120 COMMAND kernel_cuda)
+
 fr_check(cli/front SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_front.sh $<TARGET_FILE:frugal_cli>)
 

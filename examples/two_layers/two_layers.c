@@ -1,5 +1,5 @@
-/* two_layers.c: the smallest whole program: describe a network of two layers, take its weights from a
- * safetensors file, run it, print what comes out.
+/* two_layers.c: the smallest whole program: describe a network of two layers, take its weights from
+ * a safetensors file, run it, print what comes out.
  *
  *     y = relu(x w1T + b1) w2T + b2        x has 4 values, the hidden layer 8, y has 3 */
 #include <stdio.h>
@@ -29,8 +29,7 @@ static fr_status run(const char *path, fr_graph *g, fr_store **store, fr_session
     if ((st = fr_session_load(*session, *store)) != FR_OK) return st;
 
     float x[IN] = {1, -2, 3, 0.5f};
-    fr_tensor input = {
-        .dtype = FR_F32, .rank = 2, .dim = {1, IN}, .stride = {IN, 1}, .data = x};
+    fr_tensor input = {.dtype = FR_F32, .rank = 2, .dim = {1, IN}, .stride = {IN, 1}, .data = x};
     if ((st = fr_session_run(*session, &input, 1)) != FR_OK) return st;
 
     const fr_tensor *y = fr_session_output(*session, "y");

@@ -1,5 +1,6 @@
 /* cuda.h (kernel): the CUDA devices of this machine. The component is optional (-DFRUGAL_CUDA=ON);
- * without it, or on a machine without a driver, there are simply none, and fr_cuda_state() says why. */
+ * without it, or on a machine without a driver, there are simply none, and fr_cuda_state() says
+ * why. */
 #ifndef FR_KERNEL_CUDA_H
 #define FR_KERNEL_CUDA_H
 

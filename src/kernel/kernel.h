@@ -17,6 +17,7 @@
 
 #include "kernel/attn.h"
 #include "kernel/convert.h"
+#include "kernel/cuda.h"
 #include "kernel/gemm.h"
 #include "kernel/peak.h"
 #include "kernel/rows.h"

@@ -1,5 +1,6 @@
-/* driver.c: stands in for libFuzzer where it is not built in: feeds each file of the named files and
- * folders to the target once, so that every find of the past stays a test, with any compiler. */
+/* driver.c: stands in for libFuzzer where it is not built in: feeds each file of the named files
+ * and folders to the target once, so that every find of the past stays a test, with any compiler.
+ */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@ static int feed_file(const char *path) {
     fseek(f, 0, SEEK_END);
     long size = ftell(f);
     rewind(f);
-    uint8_t *data = malloc(size > 0 ? (size_t)size : 1); /* exact, so that a sanitizer sees its end */
+    uint8_t *data =
+        malloc(size > 0 ? (size_t)size : 1); /* exact, so that a sanitizer sees its end */
     size_t got = data ? fread(data, 1, (size_t)size, f) : 0;
     fclose(f);
     if (!data || got != (size_t)size) {

@@ -16,13 +16,17 @@ struct Survey {
 
     Survey() {
         cudaError_t error = cudaGetDeviceCount(&count);
-        if (error != cudaSuccess) {
-            count = 0;
-            cudaGetLastError(); /* the error must not surprise the next caller */
-            std::snprintf(state, sizeof state, "no device: %s", cudaGetErrorString(error));
-        } else {
+        if (error == cudaSuccess) {
             std::snprintf(state, sizeof state, "%d device%s", count, count == 1 ? "" : "s");
+            return;
         }
+        cudaGetLastError(); /* the error must not surprise the next caller */
+        count = 0;
+        /* Without any driver the runtime complains of too old a one; its version 0 tells. */
+        int driver = 0;
+        bool none = cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0;
+        std::snprintf(state, sizeof state, "no device: %s",
+                      none ? "this machine has no CUDA driver" : cudaGetErrorString(error));
     }
 };
 
@@ -33,9 +37,13 @@ const Survey &survey() {
 
 } // namespace
 
-extern "C" int fr_cuda_count(void) { return survey().count; }
+extern "C" int fr_cuda_count(void) {
+    return survey().count;
+}
 
-extern "C" const char *fr_cuda_state(void) { return survey().state; }
+extern "C" const char *fr_cuda_state(void) {
+    return survey().state;
+}
 
 extern "C" bool fr_cuda_device_get(int index, fr_cuda_device *out) {
     std::memset(out, 0, sizeof *out);

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-int fr_cuda_count(void) { return 0; }
+int fr_cuda_count(void) {
+    return 0;
+}
 
 bool fr_cuda_device_get(int index, fr_cuda_device *out) {
     (void)index;
@@ -11,4 +13,6 @@ bool fr_cuda_device_get(int index, fr_cuda_device *out) {
     return false;
 }
 
-const char *fr_cuda_state(void) { return "not built in"; }
+const char *fr_cuda_state(void) {
+    return "not built in";
+}
