@@ -14,11 +14,17 @@ const char *fr_store_path(const fr_store *s);           /* as opened */
 const char *fr_store_file(const fr_store *s, size_t i); /* the file that holds it */
 uint64_t fr_store_offset(const fr_store *s, size_t i);  /* byte in that file */
 const char *fr_store_format(const fr_store *s);         /* "safetensors", "gguf", "folder" */
+/* The description alone: data may be NULL. fr_store_tensor copies a tensor that lies unaligned in its
+ * file when it is first asked for, and then may return NULL for want of memory; this never does. */
+const fr_tensor *fr_store_shape(const fr_store *s, size_t i);
 
 /* Metadata: safetensors __metadata__, or GGUF key-values, as one JSON object (borrowed; never
- * NULL). Arrays longer than 16 values are shown by fr_store_meta_array instead. */
+ * NULL). Arrays longer than 16 values are shown by fr_store_meta_array instead. Of several files the
+ * first to name a key wins. Numbers that JSON cannot hold (NaN, infinity) are null. */
 const fr_json *fr_store_metadata(const fr_store *s);
-/* A JSON file of the folder, "config.json" or "vae/config.json"; NULL when there is none. */
+/* A JSON file of the folder (of the file's folder, when a file was opened), "config.json" or
+ * "vae/config.json", read when first asked for; NULL when there is none, and also when it is broken:
+ * then fr_message() says how, and is "" otherwise. */
 const fr_json *fr_store_config(const fr_store *s, const char *name);
 
 /* Long arrays of a GGUF file in place: strings one by one, numbers as a view. */
@@ -26,11 +32,13 @@ typedef struct fr_meta_array {
     const char *key;
     bool is_string;
     size_t count;
-    fr_dtype dtype;      /* of numbers (f64 arrays are refused) */
-    const uint8_t *data; /* in the mapping: numbers, or length-prefixed strings */
+    fr_dtype dtype;      /* of numbers; bool is a byte */
+    const uint8_t *data; /* in the mapping, not aligned: numbers, or length-prefixed strings */
 } fr_meta_array;
 const fr_meta_array *fr_store_meta_array(const fr_store *s, const char *key);
-/* Calls fn for each string. */
+size_t fr_store_array_count(const fr_store *s);
+const fr_meta_array *fr_store_array(const fr_store *s, size_t i);
+/* Calls fn for each string. The bytes are as in the file: any, and not ended by a zero. */
 void fr_meta_strings(const fr_meta_array *a, void (*fn)(void *user, size_t i, const char *text, size_t bytes),
                      void *user);
 
@@ -49,7 +57,9 @@ typedef struct fr_meta_pair {
     const char *key, *value;
 } fr_meta_pair;
 
-/* One file; tensors in the given order, data aligned to 64 bytes. */
+/* One file. Its data begins at a multiple of 64. The format allows no gaps between tensors, so those
+ * whose size is a multiple of 64 come first and each begins at such a multiple; the others follow by
+ * falling value size and so are aligned to their type. Within both the given order is kept. */
 fr_status fr_safetensors_write(const char *path, const fr_named_tensor *tensors, size_t count,
                                const fr_meta_pair *meta, size_t metas);
 /* dir/model-00001-of-0000N.safetensors and model.safetensors.index.json when more than shard_bytes

@@ -206,33 +206,64 @@ static void copy_row(uint8_t *out, const uint8_t *in, int64_t n, int64_t stride,
         for (int64_t i = 0; i < n; i++) memcpy(out + i * (int64_t)size, in + i * step, size);
 }
 
+/* A walk over the rows of a view, in order. The innermost axes that lie together are one row. */
+typedef struct rows {
+    const uint8_t *at;
+    int64_t n, stride;
+    int outer; /* axes 0 .. outer - 1 are stepped */
+    int64_t count[FR_MAX_DIMS];
+} rows;
+
+static rows rows_of(const fr_tensor *t) {
+    rows r = {.at = t->data, .n = 1, .stride = 1};
+    if (t->rank == 0) return r;
+    r.outer = t->rank - 1;
+    r.n = t->dim[r.outer];
+    r.stride = t->stride[r.outer];
+    while (r.outer > 0 && (t->stride[r.outer - 1] == r.stride * r.n || t->dim[r.outer - 1] == 1))
+        r.n *= t->dim[--r.outer];
+    return r;
+}
+
+static bool rows_next(const fr_tensor *t, rows *r, int64_t size) {
+    for (int axis = r->outer - 1; axis >= 0; axis--) {
+        r->at += t->stride[axis] * size;
+        if (++r->count[axis] < t->dim[axis]) return true;
+        r->at -= t->stride[axis] * t->dim[axis] * size;
+        r->count[axis] = 0;
+    }
+    return false;
+}
+
 void fr_copy_contiguous(const fr_tensor *t, void *out) {
     if (fr_values(t) == 0) return;
     if (fr_is_contiguous(t)) {
         memcpy(out, t->data, fr_bytes(t));
         return;
     }
-    /* The innermost axes that lie together are one row. */
     size_t size = (size_t)fr_dtype_get(t->dtype)->bytes;
-    int outer = t->rank - 1;
-    int64_t n = t->dim[outer], stride = t->stride[outer];
-    while (outer > 0 && (t->stride[outer - 1] == stride * n || t->dim[outer - 1] == 1))
-        n *= t->dim[--outer];
-    int64_t at[FR_MAX_DIMS] = {0};
     uint8_t *to = out;
-    const uint8_t *from = t->data;
-    for (;;) {
-        copy_row(to, from, n, stride, size);
-        to += (size_t)n * size;
-        int axis = outer - 1;
-        for (; axis >= 0; axis--) {
-            from += t->stride[axis] * (int64_t)size;
-            if (++at[axis] < t->dim[axis]) break;
-            from -= t->stride[axis] * t->dim[axis] * (int64_t)size;
-            at[axis] = 0;
+    rows r = rows_of(t);
+    do {
+        copy_row(to, r.at, r.n, r.stride, size);
+        to += (size_t)r.n * size;
+    } while (rows_next(t, &r, (int64_t)size));
+}
+
+void fr_decode_strided(const fr_tensor *t, float *out) {
+    enum { CHUNK = 256 };
+    uint8_t chunk[CHUNK * 8]; /* the widest plain type */
+    size_t size = (size_t)fr_dtype_get(t->dtype)->bytes;
+    if (fr_values(t) == 0) return;
+    rows r = rows_of(t);
+    do {
+        for (int64_t i = 0; i < r.n; i += CHUNK) {
+            int64_t n = FR_MIN(r.n - i, CHUNK);
+            copy_row(chunk, r.at + i * r.stride * (int64_t)size, n, r.stride, size);
+            fr_decode(t->dtype, chunk, (size_t)n, out);
+            out += n;
         }
-        if (axis < 0) return;
-    }
+    } while (rows_next(t, &r, (int64_t)size));
 }
 
 char *fr_shape_text(const fr_tensor *t, char buf[FR_SHAPE_TEXT]) {

@@ -25,6 +25,8 @@ fr_status fr_view_reshape(const fr_tensor *t, int rank, const int64_t *dim, fr_t
 
 /* Copies any strided view to contiguous memory of the same type. */
 void fr_copy_contiguous(const fr_tensor *t, void *out);
+/* The same, decoded to floats (plain types only; use fr_tensor_to_f32, which takes all). */
+void fr_decode_strided(const fr_tensor *t, float *out);
 
 /* "f32 [2, 3, 4]" into buf; returns buf. */
 #define FR_SHAPE_TEXT 160
