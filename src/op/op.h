@@ -62,7 +62,11 @@ typedef struct fr_grad {
     fr_val *din;
 } fr_grad;
 
-/* One field of the attribute struct, for printing. */
+/* "silu"; never NULL. */
+const char *fr_fn_name(int32_t fn);
+
+/* One field of the attribute struct, for printing and for saving: what the fields say is what a saved
+ * graph keeps, so together they must cover all of the struct that matters. */
 typedef enum fr_attr_kind { FR_ATTR_END, FR_ATTR_I32, FR_ATTR_I64, FR_ATTR_F32, FR_ATTR_FN, FR_ATTR_BOOL } fr_attr_kind;
 typedef struct fr_attr_field {
     const char *name;
@@ -139,6 +143,14 @@ typedef struct fr_linear_attr {
     int32_t act; /* fr_fn */
 } fr_linear_attr;
 
+typedef struct fr_conv_attr {
+    int32_t act;  /* fr_fn */
+    int32_t axes; /* spatial: 2 or 3; pictures use places 1 and 2 of the arrays */
+    int32_t groups;
+    int32_t stride[3], dilation[3], before[3], after[3];
+    int32_t size[3]; /* conv_transpose: of its output */
+} fr_conv_attr;
+
 extern const fr_op fr_op_linear; /* x, w, bias, residual */
 extern const fr_op fr_op_matmul;
 extern const fr_op fr_op_binary;
@@ -160,6 +172,8 @@ extern const fr_op fr_op_attention;
 extern const fr_op fr_op_linear_attention;
 extern const fr_op fr_op_rope;
 extern const fr_op fr_op_conv; /* two or three spatial axes; x, w, bias, residual */
+extern const fr_op fr_op_conv_transpose; /* x, w, bias, residual */
+extern const fr_op fr_op_conv_weight_grad;
 extern const fr_op fr_op_pixel_shuffle;
 extern const fr_op fr_op_pixel_unshuffle;
 extern const fr_op fr_op_upsample_nearest;
