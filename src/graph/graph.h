@@ -11,6 +11,7 @@
 #include <frugal/graph.h>
 
 #include "op/op.h"
+#include "tensor/names.h"
 
 typedef enum fr_value_kind {
     FR_VALUE_NODE, /* made by a node */
@@ -47,12 +48,6 @@ typedef struct fr_node {
     int32_t segment; /* index into recomputed segments, or -1 */
 } fr_node;
 
-/* From names to numbers, see names.c. */
-typedef struct fr_names {
-    struct fr_name_slot *slots;
-    size_t cap, count;
-} fr_names;
-
 struct fr_graph {
     fr_builder builder; /* must be first: op/op.h calls through it */
     fr_arena *arena;
@@ -65,7 +60,13 @@ struct fr_graph {
     fr_val *outputs;
     const char **output_names;
     size_t output_count, output_cap, output_name_cap;
-    fr_names value_names, node_names, output_index;
+    fr_names value_names; /* of inputs, parameters, states; the values themselves: */
+    fr_val *named_values;
+    size_t named_cap;
+    fr_names node_names; /* without counters; how often each was given: */
+    int32_t *node_name_uses;
+    size_t node_name_cap;
+    fr_names output_index;
     char *scope; /* "layers.0.attn", or "" */
     size_t scope_cap;
     size_t *scope_ends; /* length of scope before each fr_scope */
@@ -93,6 +94,13 @@ typedef struct fr_graph_cost {
 } fr_graph_cost;
 fr_status fr_graph_cost_of(fr_graph *g, fr_graph_cost *out);
 fr_status fr_node_cost(const fr_graph *g, size_t node, fr_cost *out);
+
+/* ---- files ---- */
+
+/* The graph that a file of fr_session_save carries beside its tensors (file.h says how). */
+fr_status fr_graph_open(const fr_store *store, fr_graph **out);
+/* Forward graph and parameters in one safetensors file. */
+fr_status fr_session_save(fr_session *s, const char *path);
 
 /* ---- passes ---- */
 
