@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "graph/infer.h"
-#include "graph/names.h"
 
 static fr_val keep_error(fr_graph *g, fr_status st) {
     if (g->status) return FR_NONE;
@@ -37,12 +36,19 @@ static const char *scoped_name(fr_graph *g, const char *name) {
 static fr_status name_node(fr_graph *g, fr_node *n) {
     const char *base = scoped_name(g, n->op->name);
     if (!base) return FR_NOMEM;
-    int32_t *times = fr_names_get(&g->node_names, base);
+    size_t number;
+    bool again;
     n->name = base;
-    if (!times) return fr_names_put(&g->node_names, base, 1);
+    FR_TRY(fr_names_add(&g->node_names, base, &number, &again));
+    FR_TRY(fr_grow((void **)&g->node_name_uses, &g->node_name_cap, g->node_names.count,
+                   sizeof *g->node_name_uses));
+    if (!again) {
+        g->node_name_uses[number] = 1;
+        return FR_OK;
+    }
     char *full = fr_arena_alloc(g->arena, strlen(base) + 16);
     if (!full) return FR_NOMEM;
-    snprintf(full, strlen(base) + 16, "%s_%d", base, ++*times);
+    snprintf(full, strlen(base) + 16, "%s_%d", base, ++g->node_name_uses[number]);
     n->name = full;
     return FR_OK;
 }
@@ -108,7 +114,7 @@ static fr_status add_named(fr_graph *g, fr_value_kind kind, const char *name, fr
     if (rank > 0 && !dim)
         return fr_fail(FR_INVALID, "The %s '%s' has no dimensions.", kind_word[kind], full);
     FR_TRY(fr_shape_check(full, t, rank, dim));
-    if (fr_names_get(&g->value_names, full))
+    if (fr_names_find(&g->value_names, full) != FR_NO_NAME)
         return fr_fail(FR_INVALID, "The graph already has an input, parameter or state named '%s'.",
                        full);
     fr_tensor shape = fr_tensor_make(t, rank, dim, NULL);
@@ -116,7 +122,12 @@ static fr_status add_named(fr_graph *g, fr_value_kind kind, const char *name, fr
     if (!v) return FR_NOMEM;
     v->name = full;
     *out = (fr_val)(g->value_count - 1);
-    return fr_names_put(&g->value_names, full, *out);
+    size_t number;
+    bool again;
+    FR_TRY(fr_names_add(&g->value_names, full, &number, &again));
+    FR_TRY(fr_grow((void **)&g->named_values, &g->named_cap, number + 1, sizeof *g->named_values));
+    g->named_values[number] = *out;
+    return FR_OK;
 }
 
 static fr_val named(fr_graph *g, fr_value_kind kind, const char *name, fr_dtype t, int rank,
@@ -175,14 +186,16 @@ static fr_status add_output(fr_graph *g, const char *name, fr_val v) {
     if (!name || !name[0]) return fr_fail(FR_INVALID, "An output needs a name.");
     if (v < 0 || (size_t)v >= g->value_count)
         return fr_fail(FR_INVALID, "The output '%s' is given no value.", name);
-    if (fr_names_get(&g->output_index, name))
+    if (fr_names_find(&g->output_index, name) != FR_NO_NAME)
         return fr_fail(FR_INVALID, "The graph already has an output named '%s'.", name);
     FR_TRY(fr_grow((void **)&g->outputs, &g->output_cap, g->output_count + 1, sizeof *g->outputs));
     FR_TRY(fr_grow((void **)&g->output_names, &g->output_name_cap, g->output_count + 1,
                    sizeof *g->output_names));
     const char *copy = fr_arena_strdup(g->arena, name);
     if (!copy) return FR_NOMEM;
-    FR_TRY(fr_names_put(&g->output_index, copy, (int32_t)g->output_count));
+    size_t number;
+    bool again;
+    FR_TRY(fr_names_add(&g->output_index, copy, &number, &again));
     g->output_names[g->output_count] = copy;
     g->outputs[g->output_count++] = v;
     return FR_OK;
@@ -302,6 +315,8 @@ void fr_graph_free(fr_graph *g) {
     fr_names_free(&g->value_names);
     fr_names_free(&g->node_names);
     fr_names_free(&g->output_index);
+    fr_free(g->named_values);
+    fr_free(g->node_name_uses);
     fr_free(g->scope);
     fr_free(g->scope_ends);
     fr_free(g->message);
@@ -316,8 +331,8 @@ fr_status fr_graph_check(fr_graph *g) {
 
 fr_val fr_graph_find(const fr_graph *g, const char *name) {
     if (!g || !name) return FR_NONE;
-    const int32_t *at = fr_names_get(&g->value_names, name);
-    if (at) return *at;
-    at = fr_names_get(&g->output_index, name);
-    return at ? g->outputs[*at] : FR_NONE;
+    size_t at = fr_names_find(&g->value_names, name);
+    if (at != FR_NO_NAME) return g->named_values[at];
+    at = fr_names_find(&g->output_index, name);
+    return at != FR_NO_NAME ? g->outputs[at] : FR_NONE;
 }
