@@ -1,101 +1,175 @@
-/* gemm.c: matrix products on the pool. First form: the meaning, one row after another. */
-#include "op/gemm.h"
+/* gemm.c: matrix products on the pool. The tiling is that of GotoBLAS and BLIS (Goto and van de
+ * Geijn 2008, Van Zee and van de Geijn 2015): panels packed in the order in which the kernel reads
+ * them, blocks sized for the caches. See gemm_plan.h for how a product is cut.
+ *
+ * Every chunk is two runs of the pool: the panels of A (and of B, unless they came packed), then
+ * the tasks over C. Short work is done in place. */
+#include <string.h>
 
-#include <math.h>
+#include "op/gemm_plan.h"
 
-/* Until the row kernels serve: the functions that may stand behind a product. */
-static float act(fr_fn fn, float x) {
-    switch (fn) {
-    case FR_FN_RELU: return x > 0 || x != x ? x : 0;
-    case FR_FN_RELU6: return x != x ? x : fminf(fmaxf(x, 0), 6);
-    case FR_FN_SILU: return x / (1 + expf(-x));
-    case FR_FN_GELU: return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case FR_FN_GELU_TANH: return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case FR_FN_SIGMOID: return 1 / (1 + expf(-x));
-    case FR_FN_TANH: return tanhf(x);
-    case FR_FN_HSWISH: return x * (x != x ? x : fminf(fmaxf(x + 3, 0), 6)) * (1.0f / 6);
-    default: return x;
+#define PACK_ALONE 32768 /* values: less is not worth the pool */
+#define WORK_ALONE 60000 /* cycles, about */
+
+typedef struct chunk {
+    const gemm_plan *p;
+    int64_t row, rows, col, cols, step, steps; /* what it covers */
+    char *a;
+    const char *b;
+    size_t b_panel; /* bytes from one panel of B to the next */
+    char *b_out;
+    float *partial;
+    char *threads; /* private scratch */
+    int64_t m_tasks;
+} chunk;
+
+/* ---- packing ---- */
+
+static int64_t blocks_of(const chunk *c) {
+    return gemm_div_up(c->steps, c->p->block);
+}
+
+/* Where panel i of A begins in the block of k that starts at step s of the chunk. */
+static char *a_panel(const chunk *c, int64_t i, int64_t s, int64_t length) {
+    return c->a + (size_t)(s * c->rows + i * c->p->mr * length) * c->p->a_lane;
+}
+
+static void pack_a_item(void *arg, size_t thread, size_t item) {
+    const chunk *c = arg;
+    const gemm_plan *p = c->p;
+    int64_t blocks = blocks_of(c), i = (int64_t)item / blocks;
+    int64_t s = (int64_t)item % blocks * p->block, length = FR_MIN(p->block, c->steps - s);
+    int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
+    gemm_pack_a_panel(p, c->row + i * p->mr, rows, c->step + s, length,
+                      c->threads + thread * p->thread_bytes, a_panel(c, i, s, length));
+}
+
+static void pack_a(chunk *c, fr_pool *pool) {
+    int64_t panels = gemm_div_up(c->rows, c->p->mr);
+    if (c->rows * c->steps < PACK_ALONE) pool = NULL;
+    fr_pool_run_thread(pool, (size_t)(panels * blocks_of(c)), pack_a_item, c);
+}
+
+static void pack_b_item(void *arg, size_t item) {
+    const chunk *c = arg;
+    gemm_pack_b_panel(c->p, c->col + (int64_t)item * c->p->nr, c->step, c->steps,
+                      c->b_out + item * c->b_panel);
+}
+
+static void pack_b(chunk *c, fr_pool *pool) {
+    if (c->cols * c->steps < PACK_ALONE) pool = NULL;
+    fr_pool_run(pool, (size_t)gemm_div_up(c->cols, c->p->nr), pack_b_item, c);
+}
+
+/* ---- the product of a chunk ---- */
+
+/* One tile over one block of k: steps s .. s + length - 1 of the chunk. */
+static void tile(const chunk *c, int64_t i, int64_t j, int64_t s, int64_t length) {
+    const gemm_plan *p = c->p;
+    const fr_gemm *g = p->g;
+    int64_t row = c->row + i * p->mr, col = c->col + j * p->nr;
+    int rows = (int)FR_MIN(c->row + c->rows - row, p->mr), cols = (int)FR_MIN(g->n - col, p->nr);
+    bool first = c->step + s == 0, last = c->step + s + length >= p->steps;
+    const char *a = a_panel(c, i, s, length);
+    const char *b = c->b + (size_t)j * c->b_panel + (size_t)(s * p->nr) * 4;
+    if (p->direct && cols == p->nr) {
+        float *to = (float *)g->c + row * g->ldc + col;
+        p->tile(rows, (size_t)length, a, b, to, (size_t)g->ldc, !first);
+        return;
+    }
+    _Alignas(64) float alone[16 * GEMM_MAX_NR];
+    float *sum = alone;
+    if (p->partial) sum = c->partial + (j * gemm_div_up(c->rows, p->mr) + i) * p->mr * p->nr;
+    p->tile(rows, (size_t)length, a, b, sum, (size_t)p->nr, !first);
+    if (last) gemm_finish(p, sum, rows, cols, row, col);
+}
+
+/* A block of k stays with all tiles of the task; only a single panel of A is short enough to
+ * follow a panel of B over the whole k, which then comes from memory in one stream. */
+static void task(void *arg, size_t item) {
+    const chunk *c = arg;
+    const gemm_plan *p = c->p;
+    int64_t i0 = (int64_t)item % c->m_tasks * p->m_block,
+            j0 = (int64_t)item / c->m_tasks * p->n_block;
+    int64_t i1 = FR_MIN(i0 + p->m_block, gemm_div_up(c->rows, p->mr));
+    int64_t j1 = FR_MIN(j0 + p->n_block, gemm_div_up(c->cols, p->nr));
+    int64_t group = i1 - i0 == 1 ? 1 : j1 - j0;
+    for (int64_t g = j0; g < j1; g += group) {
+        int64_t s = 0;
+        do { /* once even when k is 0 */
+            int64_t length = FR_MIN(p->block, c->steps - s);
+            for (int64_t j = g; j < g + group; j++)
+                for (int64_t i = i0; i < i1; i++) tile(c, i, j, s, length);
+            s += p->block;
+        } while (s < c->steps);
     }
 }
 
-static float load(fr_dtype t, const void *p, int64_t i) {
-    return t == FR_BF16 ? fr_bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+static void multiply(chunk *c, fr_pool *pool) {
+    const gemm_plan *p = c->p;
+    c->m_tasks = gemm_div_up(gemm_div_up(c->rows, p->mr), p->m_block);
+    int64_t n_tasks = gemm_div_up(gemm_div_up(c->cols, p->nr), p->n_block);
+    if (c->rows * c->cols / 16 * c->steps < WORK_ALONE && c->cols * c->steps < WORK_ALONE)
+        pool = NULL;
+    fr_pool_run(pool, (size_t)(c->m_tasks * n_tasks), task, c);
 }
 
-static void store(fr_dtype t, void *p, int64_t i, float x) {
-    if (t == FR_BF16) {
-        ((uint16_t *)p)[i] = fr_f32_to_bf16(x);
-    } else {
-        ((float *)p)[i] = x;
-    }
+/* All chunks of k for some rows and columns. */
+static void columns(chunk *c, bool b_ready, fr_pool *pool) {
+    const gemm_plan *p = c->p;
+    c->step = 0;
+    do {
+        c->steps = FR_MIN(p->k_chunk, p->steps - c->step);
+        if (p->g->b_packed) {
+            c->b_panel = (size_t)(p->steps * p->nr) * 4;
+            c->b = (const char *)p->g->b_packed + (size_t)(c->col / p->nr) * c->b_panel +
+                   (size_t)(c->step * p->nr) * 4;
+        } else if (!b_ready) {
+            c->b_panel = (size_t)(c->steps * p->nr) * 4;
+            c->b = c->b_out;
+            pack_b(c, pool);
+        }
+        pack_a(c, pool);
+        multiply(c, pool);
+        c->step += p->k_chunk;
+    } while (c->step < p->steps);
 }
+
+/* ---- the face ---- */
 
 size_t fr_gemm_pack_bytes(const fr_gemm *g) {
-    return (size_t)g->k * (size_t)g->n * sizeof(float);
+    gemm_plan p = gemm_plan_make(g);
+    return (size_t)(gemm_div_up(g->n, p.nr) * p.nr * p.steps) * 4;
 }
 
 void fr_gemm_pack_b(const fr_gemm *g, void *out, fr_pool *pool) {
-    (void)pool;
-    float *o = out;
-    for (int64_t p = 0; p < g->k; p++)
-        for (int64_t j = 0; j < g->n; j++)
-            *o++ = load(g->b_type, g->b, g->tb ? j * g->ldb + p : p * g->ldb + j);
+    gemm_plan p = gemm_plan_make(g);
+    chunk c = {.p = &p, .cols = g->n, .steps = p.steps, .b_out = out};
+    c.b_panel = (size_t)(p.steps * p.nr) * 4;
+    pack_b(&c, pool);
+}
+
+static size_t scratch_for(const fr_gemm *g, int threads) {
+    gemm_plan p = gemm_plan_make(g);
+    return p.a_bytes + p.b_bytes + p.partial_bytes + (size_t)threads * p.thread_bytes;
 }
 
 size_t fr_gemm_scratch(const fr_gemm *g, const fr_pool *pool) {
-    return (size_t)fr_pool_threads(pool) * fr_round_up((size_t)g->k * sizeof(float), FR_ALIGN);
-}
-
-typedef struct product {
-    const fr_gemm *g;
-    char *scratch;
-    size_t row_bytes;
-} product;
-
-static void one_row(void *arg, size_t thread, size_t item) {
-    const product *p = arg;
-    const fr_gemm *g = p->g;
-    int64_t i = (int64_t)item;
-    const void *a = g->a;
-    int64_t step = g->ta ? g->lda : 1, first = g->ta ? i : i * g->lda;
-    if (g->a_rows) {
-        void *row = p->scratch + thread * p->row_bytes;
-        g->a_rows(g->a_arg, i, 1, 0, g->k, row, g->k);
-        a = row, step = 1, first = 0;
-    }
-    for (int64_t j = 0; j < g->n; j++) {
-        float sum = 0;
-        for (int64_t q = 0; q < g->k; q++) {
-            float b = g->b_packed ? ((const float *)g->b_packed)[q * g->n + j]
-                                  : load(g->b_type, g->b, g->tb ? j * g->ldb + q : q * g->ldb + j);
-            sum += load(g->a_type, a, first + q * step) * b;
-        }
-        float x = (g->alpha == 0 ? 1 : g->alpha) * sum;
-        if (g->bias) x += load(g->bias_type, g->bias, j);
-        x = act(g->act, x);
-        if (g->residual) x += load(g->residual_type, g->residual, i * g->ldr + j);
-        if (g->accumulate) x += load(g->c_type, g->c, i * g->ldc + j);
-        store(g->c_type, g->c, i * g->ldc + j, x);
-    }
+    return scratch_for(g, fr_pool_threads(pool));
 }
 
 void fr_gemm_run(const fr_gemm *g, void *scratch, fr_pool *pool) {
-    product p = {g, scratch, fr_round_up((size_t)g->k * sizeof(float), FR_ALIGN)};
-    fr_pool_run_thread(pool, (size_t)g->m, one_row, &p);
-}
-
-size_t fr_gemm_batch_scratch(const fr_gemm_batch *b, const fr_pool *pool) {
-    return fr_gemm_scratch(&b->g, pool);
-}
-
-void fr_gemm_batch_run(const fr_gemm_batch *b, void *scratch, fr_pool *pool) {
-    for (int64_t i = 0; i < b->count; i++) {
-        fr_gemm g = b->g;
-        size_t a_bytes = g.a_type == FR_BF16 ? 2 : 4, b_bytes = g.b_type == FR_BF16 ? 2 : 4;
-        size_t c_bytes = g.c_type == FR_BF16 ? 2 : 4;
-        if (g.a) g.a = (const char *)g.a + (size_t)(i * b->stride_a) * a_bytes;
-        if (g.b) g.b = (const char *)g.b + (size_t)(i * b->stride_b) * b_bytes;
-        g.c = (char *)g.c + (size_t)(i * b->stride_c) * c_bytes;
-        fr_gemm_run(&g, scratch, pool);
+    if (g->m <= 0 || g->n <= 0) return;
+    gemm_plan p = gemm_plan_make(g);
+    chunk c = {.p = &p, .a = scratch};
+    c.b_out = c.a + p.a_bytes;
+    c.partial = (float *)(c.b_out + p.b_bytes);
+    c.threads = (char *)c.partial + p.partial_bytes;
+    for (c.col = 0; c.col < g->n; c.col += p.n_chunk) {
+        c.cols = FR_MIN(p.n_chunk, g->n - c.col);
+        for (c.row = 0; c.row < g->m; c.row += p.m_chunk) {
+            c.rows = FR_MIN(p.m_chunk, g->m - c.row);
+            columns(&c, c.row > 0 && p.k_chunk >= p.steps, pool);
+        }
     }
 }
