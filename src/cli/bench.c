@@ -14,9 +14,10 @@ static int run(int argc, char **argv) {
 const fr_command fr_command_bench = {
     .name = "bench",
     .summary = "measure this machine's peaks",
-    .help = "usage: frugal bench peaks [--json]\n\n"
-            "Measures what the processor can do at most: int8, bf16 and f32 arithmetic, and reading\n"
-            "from memory, for one core and for all. Every share that Frugal prints is a share of\n"
-            "these figures.\n",
+    .help =
+        "usage: frugal bench peaks [--json]\n\n"
+        "Measures what the processor can do at most: int8, bf16 and f32 arithmetic, and reading\n"
+        "from memory, for one core and for all. Every share that Frugal prints is a share of\n"
+        "these figures.\n",
     .run = run,
 };

@@ -50,11 +50,13 @@ fr_status fr_cli_pool(fr_pool **out) {
 /* ---- help and version ---- */
 
 static void print_help(FILE *out) {
-    fprintf(out, "Frugal makes AI models small and runs them fast, on the machine that you have.\n\n"
-                 "usage: frugal [options] COMMAND [arguments]\n\n");
+    fprintf(out,
+            "Frugal makes AI models small and runs them fast, on the machine that you have.\n\n"
+            "usage: frugal [options] COMMAND [arguments]\n\n");
     for (size_t i = 0; i < FR_COUNT(commands); i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "  %-10s %s\n", "help", "this page, or the page of a command: frugal help inspect");
+    fprintf(out, "  %-10s %s\n", "help",
+            "this page, or the page of a command: frugal help inspect");
     fprintf(out, "\noptions, before or after the command:\n"
                  "  --threads N   processors to use (default: all; FRUGAL_THREADS says the same)\n"
                  "  --quiet       no progress, only results and errors\n"
