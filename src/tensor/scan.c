@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 bool fr_scan_fail(fr_scan *s, const char *error) {
     if (!s->error) s->error = error;
     return false;
@@ -264,8 +266,8 @@ bool fr_scan_skip(fr_scan *s, int depth) {
 char *fr_name_text(const char *name, char buf[FR_NAME_TEXT]) {
     size_t n = strlen(name), shown = FR_MIN(n, (size_t)80);
     while (shown < n && shown > 76 && (name[shown] & 0xc0) == 0x80) shown--; /* whole characters */
-    for (size_t i = 0; i < shown; i++)
-        buf[i] = (uint8_t)name[i] < 0x20 || name[i] == 0x7f ? '?' : name[i];
+    memcpy(buf, name, shown);
     strcpy(buf + shown, shown < n ? "..." : "");
+    fr_text_tame(buf);
     return buf;
 }
