@@ -5,8 +5,8 @@
 
 #define CONVERT_TABLE(isa)                                                                         \
     (fr_convert_kernels) {                                                                         \
-        .bf16_to_f32 = bf16_to_f32_##isa, .f32_to_bf16 = f32_to_bf16_##isa,                        \
-        .f16_to_f32 = f16_to_f32_##isa, .f32_to_f16 = f32_to_f16_##isa,                            \
+        .bf16_to_f32 = convert_bf16_to_f32_##isa, .f32_to_bf16 = convert_f32_to_bf16_##isa,        \
+        .f16_to_f32 = convert_f16_to_f32_##isa, .f32_to_f16 = convert_f32_to_f16_##isa,            \
     }
 
 void fr_convert_kernels_fill(unsigned cpu, fr_convert_kernels *out) {

@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 #define FR_CONVERT_SET(isa)                                                                        \
-    void bf16_to_f32_##isa(const uint16_t *in, size_t n, float *out);                              \
-    void f32_to_bf16_##isa(const float *in, size_t n, uint16_t *out);                              \
-    void f16_to_f32_##isa(const uint16_t *in, size_t n, float *out);                               \
-    void f32_to_f16_##isa(const float *in, size_t n, uint16_t *out);
+    void convert_bf16_to_f32_##isa(const uint16_t *in, size_t n, float *out);                      \
+    void convert_f32_to_bf16_##isa(const float *in, size_t n, uint16_t *out);                      \
+    void convert_f16_to_f32_##isa(const uint16_t *in, size_t n, float *out);                       \
+    void convert_f32_to_f16_##isa(const float *in, size_t n, uint16_t *out);
 
 FR_CONVERT_SET(ref)
 FR_CONVERT_SET(avx2)

@@ -14,11 +14,11 @@ static uint32_t to_bits(float x) {
     return u;
 }
 
-void bf16_to_f32_ref(const uint16_t *in, size_t n, float *out) {
+void convert_bf16_to_f32_ref(const uint16_t *in, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = from_bits((uint32_t)in[i] << 16);
 }
 
-void f32_to_bf16_ref(const float *in, size_t n, uint16_t *out) {
+void convert_f32_to_bf16_ref(const float *in, size_t n, uint16_t *out) {
     for (size_t i = 0; i < n; i++) {
         uint32_t u = to_bits(in[i]);
         if ((u & 0x7fffffffu) > 0x7f800000u)
@@ -50,9 +50,9 @@ static uint16_t f16_round(float x) {
     return (uint16_t)(sign | (r - 0x38000000u) >> 13);
 }
 
-void f16_to_f32_ref(const uint16_t *in, size_t n, float *out) {
+void convert_f16_to_f32_ref(const uint16_t *in, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) out[i] = f16_value(in[i]);
 }
-void f32_to_f16_ref(const float *in, size_t n, uint16_t *out) {
+void convert_f32_to_f16_ref(const float *in, size_t n, uint16_t *out) {
     for (size_t i = 0; i < n; i++) out[i] = f16_round(in[i]);
 }
