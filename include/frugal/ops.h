@@ -140,6 +140,13 @@ FR_API fr_val fr_conv2d(fr_graph *g, fr_val x, fr_val w, fr_val bias, fr_val res
 /* x [n, t, h, w, c], w [out, kt, kh, kw, c / groups]. */
 FR_API fr_val fr_conv3d(fr_graph *g, fr_val x, fr_val w, fr_val bias, fr_val residual,
                         const fr_conv_opts *opts);
+/* The transposed convolution: the gradient of a convolution with these options, for its input.
+ * x [n, h, w, in], w [in, kh, kw, out / groups] -> [n, size[1], size[2], out], where `size` is one
+ * that the convolution takes to h, w. */
+FR_API fr_val fr_conv2d_transpose(fr_graph *g, fr_val x, fr_val w, fr_val bias, fr_val residual,
+                                  const fr_conv_opts *opts, const int size[3]);
+FR_API fr_val fr_conv3d_transpose(fr_graph *g, fr_val x, fr_val w, fr_val bias, fr_val residual,
+                                  const fr_conv_opts *opts, const int size[3]);
 /* [n, h, w, c r r] -> [n, h r, w r, c] and back; channel order as in PyTorch (c, then row, col). */
 FR_API fr_val fr_pixel_shuffle(fr_graph *g, fr_val x, int r);
 FR_API fr_val fr_pixel_unshuffle(fr_graph *g, fr_val x, int r);

@@ -179,6 +179,8 @@ extern const fr_op fr_op_pixel_unshuffle;
 extern const fr_op fr_op_upsample_nearest;
 extern const fr_op fr_op_avgpool;
 extern const fr_op fr_op_maxpool;
+extern const fr_op fr_op_avgpool_grad;
+extern const fr_op fr_op_maxpool_grad;
 extern const fr_op fr_op_reshape;
 extern const fr_op fr_op_permute;
 extern const fr_op fr_op_slice;
