@@ -196,7 +196,8 @@ static fr_val grad_b(fr_grad *r, const matmul_attr *attr) {
     fr_graph *g = r->g;
     fr_val a = r->in[0], b = r->in[1], dc = r->dout[0];
     const fr_tensor *da = fr_desc(g, a), *db = fr_desc(g, b);
-    if (db->rank == 2 && da->rank > 2 && !attr->ta) { /* the sum over rows does it all */
+    if (db->rank == 2 && da->rank > 2 && !attr->ta && fr_dim(da, -1) > 0) {
+        /* the sum over rows does it all */
         int64_t k = fr_dim(da, -1), rows = fr_rows(da), n = db->dim[attr->tb ? 0 : 1];
         a = fr_reshape(g, a, 2, (int64_t[]){rows, k});
         dc = fr_reshape(g, dc, 2, (int64_t[]){rows, n});
