@@ -158,10 +158,8 @@ void fr_encode_q8_0(const float *in, size_t n, uint8_t *out) {
         out[1] = (uint8_t)(half >> 8);
         for (int i = 0; i < 32; i++) {
             float q = roundf(in[i] * inverse);
-            out[2 + i] = (uint8_t)(int8_t)(q > 127.0f    ? 127
-                                           : q < -128.0f ? -128
-                                           : q == q      ? (int)q
-                                                         : 0);
+            /* Out of range only where 1 / d overflowed, and then d itself becomes 0. */
+            out[2 + i] = q >= -127.0f && q <= 127.0f ? (uint8_t)(int8_t)q : 0;
         }
     }
 }
