@@ -114,11 +114,7 @@ static double normal_cdf(double x) {
 static void moments(const float *x, double out[4]) {
     for (int p = 0; p < 4; p++) {
         double sum = 0;
-        for (int i = 0; i < samples; i++) {
-            double power = x[i]; /* by hand: gcc 12 for ARM breaks down over pow here */
-            for (int k = 0; k < p; k++) power *= x[i];
-            sum += power;
-        }
+        for (int i = 0; i < samples; i++) sum += pow((double)x[i], p + 1);
         out[p] = sum / samples;
     }
 }
