@@ -179,15 +179,18 @@ static fr_status merge(fr_graph *g, const int32_t *uses, group *s) {
 }
 
 static fr_status merge_all(fr_graph *g) {
+    int32_t *uses;
+    FR_TRY(fr_uses_of(g, &uses));
     for (size_t i = 0; i < g->node_count; i++) {
         group s;
-        int32_t *uses;
-        FR_TRY(fr_uses_of(g, &uses));
         find_group(g, uses, i, &s);
-        fr_status st = s.count > 1 ? merge(g, uses, &s) : FR_OK;
+        if (s.count < 2) continue;
+        fr_status st = merge(g, uses, &s);
         fr_free(uses);
         FR_TRY(st);
+        FR_TRY(fr_uses_of(g, &uses));
     }
+    fr_free(uses);
     return FR_OK;
 }
 
