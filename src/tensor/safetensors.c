@@ -142,53 +142,69 @@ static fr_status read_record(reader *r, record *t) {
 
 /* ---- the header ---- */
 
-static fr_status read_metadata(reader *r) {
-    const char *text;
-    size_t bytes;
-    char shown[FR_NAME_TEXT];
-    fr_json *meta = r->store->meta;
-    /* Of several files the first to name a key wins, so one file's keys are gathered apart. */
-    if (r->has_meta) return fr_fail(FR_FORMAT, "%s: __metadata__ appears twice.", r->path);
-    r->has_meta = true;
-    if (fr_scan_is(&r->scan, 'n')) return fr_scan_skip(&r->scan, 0) ? FR_OK : broken(r);
-    fr_json *own = json_object();
-    fr_status st = own ? FR_OK : FR_NOMEM;
-    if (!fr_scan_take(&r->scan, '{')) st = broken(r);
-    for (bool first = true; st == FR_OK && fr_scan_more(&r->scan, '}', &first);) {
-        char *key = NULL;
-        if (fr_scan_string(&r->scan, &text, &bytes))
-            key = fr_store_keep(r->store, NULL, text, bytes);
-        if (!key || !fr_scan_take(&r->scan, ':') || !fr_scan_string(&r->scan, &text, &bytes))
-            st = r->scan.error ? broken(r) : FR_NOMEM;
-        else if (json_object_get(own, key))
-            st = fr_fail(FR_FORMAT, "%s: the metadata key '%s' appears twice.", r->path,
-                         fr_name_text(key, shown));
-        else if (json_object_set_new(own, key, json_stringn(text, bytes)) != 0)
-            st = fr_fail(FR_NOMEM, "%s: the metadata key '%s' cannot be kept.", r->path,
-                         fr_name_text(key, shown));
-    }
-    if (st == FR_OK && r->scan.error) st = broken(r);
-    if (st == FR_OK && json_object_update_missing(meta, own) != 0) st = FR_NOMEM;
-    json_decref(own);
-    return st;
-}
-
-static fr_status read_entry(reader *r) {
+/* A name or a key: kept in the arena, where a zero byte would cut it short. */
+static fr_status take_name(reader *r, const char *prefix, char **name) {
     const char *text;
     size_t bytes;
     if (!fr_scan_string(&r->scan, &text, &bytes)) return broken(r);
-    if (same(text, bytes, "__metadata__"))
-        return fr_scan_take(&r->scan, ':') ? read_metadata(r) : broken(r);
     if (memchr(text, 0, bytes)) {
         fr_scan_fail(&r->scan, "a name holds a zero byte");
         return broken(r);
     }
+    *name = fr_store_keep(r->store, prefix, text, bytes);
+    return *name ? FR_OK : FR_NOMEM;
+}
+
+static fr_status read_meta_pair(reader *r, fr_json *own) {
+    char *key, shown[FR_NAME_TEXT];
+    const char *text;
+    size_t bytes;
+    FR_TRY(take_name(r, NULL, &key));
+    if (!fr_scan_take(&r->scan, ':') || !fr_scan_string(&r->scan, &text, &bytes)) return broken(r);
+    if (json_object_get(own, key))
+        return fr_fail(FR_FORMAT, "%s: the metadata key '%s' appears twice.", r->path,
+                       fr_name_text(key, shown));
+    if (json_object_set_new(own, key, json_stringn(text, bytes)) != 0)
+        return fr_fail(FR_NOMEM, "%s: there is no memory for the metadata key '%s'.", r->path,
+                       fr_name_text(key, shown));
+    return FR_OK;
+}
+
+/* Of several files the first to name a key wins, so one file's keys are gathered apart. */
+static fr_status read_metadata(reader *r) {
+    if (r->has_meta) return fr_fail(FR_FORMAT, "%s: __metadata__ appears twice.", r->path);
+    r->has_meta = true;
+    if (fr_scan_is(&r->scan, 'n')) return fr_scan_skip(&r->scan, 0) ? FR_OK : broken(r);
+    if (!fr_scan_take(&r->scan, '{')) return broken(r);
+    fr_json *own = json_object();
+    if (!own) return fr_fail(FR_NOMEM, "%s: there is no memory for the metadata.", r->path);
+    fr_status st = FR_OK;
+    for (bool first = true; st == FR_OK && fr_scan_more(&r->scan, '}', &first);)
+        st = read_meta_pair(r, own);
+    if (st == FR_OK && r->scan.error) st = broken(r);
+    if (st == FR_OK && json_object_update_missing(r->store->meta, own) != 0)
+        st = fr_fail(FR_NOMEM, "%s: there is no memory for the metadata.", r->path);
+    json_decref(own);
+    return st;
+}
+
+/* Is the next string "__metadata__"? Nothing is taken. */
+static bool at_metadata(reader *r) {
+    static const char word[] = "\"__metadata__\"";
+    size_t n = sizeof word - 1;
+    return fr_scan_is(&r->scan, '"') && (size_t)(r->scan.end - r->scan.at) >= n &&
+           memcmp(r->scan.at, word, n) == 0;
+}
+
+static fr_status read_entry(reader *r) {
+    char *name;
+    bool meta = at_metadata(r);
+    FR_TRY(take_name(r, meta ? NULL : r->prefix, &name));
+    if (!fr_scan_take(&r->scan, ':')) return broken(r);
+    if (meta) return read_metadata(r);
     FR_TRY(fr_grow((void **)&r->records, &r->cap, r->count + 1, sizeof *r->records));
     record *t = &r->records[r->count];
-    *t = (record){.number = r->count};
-    t->name = fr_store_keep(r->store, r->prefix, text, bytes);
-    if (!t->name) return FR_NOMEM;
-    if (!fr_scan_take(&r->scan, ':')) return broken(r);
+    *t = (record){.number = r->count, .name = name};
     FR_TRY(read_record(r, t));
     r->count++;
     return FR_OK;
