@@ -289,7 +289,7 @@ static fr_status norm_grad(fr_grad *r) {
     if (r->nout > 1 && (r->dout[1] != FR_NONE || r->dout[2] != FR_NONE))
         return fr_fail(FR_UNSUPPORTED, "the statistics of a batch norm have no gradient");
     fr_val in[] = {r->in[0], r->nin > 1 ? r->in[1] : FR_NONE, r->dout[0]};
-    fr_val dx = fr_emit(r->g, a->groups ? &fr_op_groupnorm_grad : &fr_op_batchnorm_grad, 3, in, a);
+    fr_val dx = fr_emit(r->g, &fr_op_groupnorm_grad, 3, in, a);
     if (dx == FR_NONE) return FR_OK; /* the graph keeps the error */
     r->din[0] = dx;
     for (int i = 1; i < r->nin; i++)
@@ -383,17 +383,6 @@ const fr_op fr_op_batchnorm = {.name = "batchnorm",
                                .grad = given_grad,
                                .cost = norm_cost};
 const fr_op fr_op_groupnorm_grad = {.name = "groupnorm_grad",
-                                    .nin_min = 1,
-                                    .nin_max = 3,
-                                    .nout = 3,
-                                    .flags = FR_OP_NO_GRAD,
-                                    .attr_bytes = sizeof(norm_attr),
-                                    .fields = norm_fields,
-                                    .shape = grad_shape,
-                                    .run = grad_run,
-                                    .scratch = norm_scratch,
-                                    .cost = norm_cost};
-const fr_op fr_op_batchnorm_grad = {.name = "batchnorm_grad",
                                     .nin_min = 1,
                                     .nin_max = 3,
                                     .nout = 3,
