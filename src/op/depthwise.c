@@ -7,7 +7,6 @@
 #include "op/conv.h"
 #include "op/copy.h"
 
-#include <math.h>
 #include <string.h>
 
 #define MAX_ROWS 64
@@ -102,25 +101,10 @@ static void source_rows(const depthwise *d, int64_t n, int64_t t, int64_t y, int
         }
 }
 
-static float act(fr_fn fn, float x) {
-    switch (fn) {
-    case FR_FN_RELU: return x > 0 || x != x ? x : 0;
-    case FR_FN_RELU6: return x != x ? x : fminf(fmaxf(x, 0), 6);
-    case FR_FN_SILU: return x / (1 + expf(-x));
-    case FR_FN_GELU: return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case FR_FN_GELU_TANH: return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case FR_FN_SIGMOID: return 1 / (1 + expf(-x));
-    case FR_FN_TANH: return tanhf(x);
-    case FR_FN_HSWISH: return x * (x != x ? x : fminf(fmaxf(x + 3, 0), 6)) * (1.0f / 6);
-    default: return x;
-    }
-}
-
 /* Activation, residual and the store of one pixel's channels. */
 static void finish_pixel(const fr_call *c, float *sum, int64_t at, int64_t count) {
     fr_fn fn = (fr_fn)((const fr_conv_attr *)c->attr)->act;
-    if (fn != FR_FN_NONE)
-        for (int64_t i = 0; i < count; i++) sum[i] = act(fn, sum[i]);
+    if (fn != FR_FN_NONE) fr_kernel()->rows.unary(fn, sum, (size_t)count, sum);
     if (fr_has(c, 3)) {
         const char *r = (const char *)c->in[3].data + (size_t)at * bytes_of(c->in[3].dtype);
         if (c->in[3].dtype == FR_BF16)
