@@ -21,15 +21,13 @@ fr_val fr_softmax_grad(fr_graph *g, fr_val y, fr_val dy);
 extern const fr_op fr_op_unary_grad;
 extern const fr_op fr_op_binary_grad;
 extern const fr_op fr_op_glu_grad;
+extern const fr_op fr_op_reduce_grad; /* a reduced gradient spread over the shape of x */
+extern const fr_op fr_op_reduce_like; /* fr_unbroadcast */
+extern const fr_op fr_op_topk_grad;
 extern const fr_op fr_op_norm_grad;
 extern const fr_op fr_op_groupnorm_grad;
-extern const fr_op fr_op_batchnorm_grad;
 extern const fr_op fr_op_softmax_grad;
 extern const fr_op fr_op_cross_entropy_grad;
-extern const fr_op fr_op_amax_grad;
-extern const fr_op fr_op_broadcast; /* copies x to a larger shape it broadcasts to */
-
-/* x, stretched to the shape of `like` by broadcasting. */
-fr_val fr_broadcast_like(fr_graph *g, fr_val x, fr_val like);
+extern const fr_op fr_op_mse_grad;
 
 #endif

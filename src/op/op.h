@@ -32,7 +32,7 @@ typedef struct fr_call {
     int nin, nout;
     const fr_tensor *in; /* dtype FR_NOTYPE: absent */
     fr_tensor *out;
-    void *scratch; /* 64-byte aligned, op->scratch() bytes */
+    void *scratch;      /* 64-byte aligned, op->scratch() bytes */
     const void *packed; /* what op->pack() made of constant inputs, or NULL */
     fr_pool *pool;
 } fr_call;
@@ -67,7 +67,14 @@ const char *fr_fn_name(int32_t fn);
 
 /* One field of the attribute struct, for printing and for saving: what the fields say is what a saved
  * graph keeps, so together they must cover all of the struct that matters. */
-typedef enum fr_attr_kind { FR_ATTR_END, FR_ATTR_I32, FR_ATTR_I64, FR_ATTR_F32, FR_ATTR_FN, FR_ATTR_BOOL } fr_attr_kind;
+typedef enum fr_attr_kind {
+    FR_ATTR_END,
+    FR_ATTR_I32,
+    FR_ATTR_I64,
+    FR_ATTR_F32,
+    FR_ATTR_FN,
+    FR_ATTR_BOOL
+} fr_attr_kind;
 typedef struct fr_attr_field {
     const char *name;
     fr_attr_kind kind;
@@ -171,7 +178,7 @@ extern const fr_op fr_op_mse;
 extern const fr_op fr_op_attention;
 extern const fr_op fr_op_linear_attention;
 extern const fr_op fr_op_rope;
-extern const fr_op fr_op_conv; /* two or three spatial axes; x, w, bias, residual */
+extern const fr_op fr_op_conv;           /* two or three spatial axes; x, w, bias, residual */
 extern const fr_op fr_op_conv_transpose; /* x, w, bias, residual */
 extern const fr_op fr_op_conv_weight_grad;
 extern const fr_op fr_op_pixel_shuffle;

@@ -1,7 +1,7 @@
 /* registry.c: the list of all operators. A new operator is one file and one line here. */
 #include <string.h>
 
-#include "op/op.h"
+#include "op/grads.h"
 
 const fr_op *const fr_ops[] = {
     &fr_op_linear,
@@ -47,6 +47,12 @@ const fr_op *const fr_ops[] = {
     &fr_op_argmax,
     &fr_op_assign,
     &fr_op_update_rows,
+    &fr_op_unary_grad,
+    &fr_op_binary_grad,
+    &fr_op_glu_grad,
+    &fr_op_reduce_grad,
+    &fr_op_reduce_like,
+    &fr_op_topk_grad,
     NULL,
 };
 
