@@ -1,0 +1,14 @@
+/* fuzz_safetensors.c: any bytes as a safetensors file: refused, or every value of it read. */
+#include "store_touch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    fr_store *s;
+    if (fr_safetensors_parse(data, bytes, "fuzz.safetensors", &s) == FR_OK)
+        touch_store(s);
+    else if (s || !fr_message()[0])
+        abort();
+    fr_store_close(s);
+    return 0;
+}
