@@ -9,7 +9,7 @@ trap 'rm -rf "$dir"' EXIT
 
 nm -D --defined-only "$lib" | awk '{ print $NF }' | sed 's/@.*//' | sort -u >"$dir/shown"
 # A declaration may run over several lines; its name is the last word before the first parenthesis.
-cat "$headers"/*.h | tr '\n' ' ' | grep -oE 'FR_API [^(;]*\(' | sed 's/[ (]*$//; s/.*[ *]//' | sort -u >"$dir/promised"
+cat "$headers"/*.h | grep -v '^ *#' | tr '\n' ' ' | grep -oE 'FR_API [^(;]*\(' | sed 's/[ (]*$//; s/.*[ *]//' | sort -u >"$dir/promised"
 
 strange=$(grep -v '^fr_' "$dir/shown")
 missing=$(comm -13 "$dir/shown" "$dir/promised")
