@@ -9,7 +9,12 @@
 
 typedef struct fr_pool fr_pool;
 
-/* threads 0: FRUGAL_THREADS, else one a processor that the process may use. */
+/* Processors that this process may use: those it is pinned to, or its container's share of time. */
+int fr_processors(void);
+/* That share, from a file like /proc/self/cgroup and the folder where the groups are. */
+double fr_processor_share(const char *groups, const char *root);
+
+/* threads 0: FRUGAL_THREADS, else fr_processors(). */
 fr_status fr_pool_new(int threads, fr_pool **out);
 void fr_pool_free(fr_pool *p);
 int fr_pool_threads(const fr_pool *p); /* NULL is a pool of one */

@@ -202,6 +202,40 @@ static void thread_counts_are_chosen_with_sense(void **state) {
     fr_pool_free(NULL);
 }
 
+static double share(const char *name) {
+    char groups[512], *root = fr_strdup(in_test_dir(""));
+    strcpy(groups, in_test_dir(name));
+    double x = fr_processor_share(groups, root);
+    fr_free(root);
+    return x;
+}
+
+static void put(const char *dir, const char *name, const char *text) {
+    assert_int_equal(fr_make_dirs(in_test_dir(dir)), FR_OK);
+    char *path = fr_path_join(in_test_dir(dir), name);
+    assert_int_equal(fr_write_file(path, text, strlen(text)), FR_OK);
+    fr_free(path);
+}
+
+static void a_container_has_a_share_of_time(void **state) {
+    (void)state;
+    put("a/b", "cpu.max", "max 100000\n");
+    put("a", "cpu.max", "250000 100000\n");
+    put("cpu/v1", "cpu.cfs_quota_us", "150000\n");
+    put("cpu/v1", "cpu.cfs_period_us", "50000\n");
+    put("cpu/free", "cpu.cfs_quota_us", "-1\n");
+    put("cpu/free", "cpu.cfs_period_us", "50000\n");
+    put(".", "two", "0::/a/b\n"); /* held back by the group above */
+    put(".", "one", "8:pids:/\n3:cpuacct,cpu:/v1\n1:cpuset:/\n0::/none\n");
+    put(".", "free", "3:cpu:/free\n0::/\nnonsense\n");
+    assert_true(share("two") == 2.5);
+    assert_true(share("one") == 3);
+    assert_true(share("free") > 1e9);
+    assert_true(share("missing") > 1e9);
+    assert_in_range(fr_processors(), 1, sysconf(_SC_NPROCESSORS_CONF));
+    remove_test_dir();
+}
+
 static void nothing(void *arg, size_t i) {
     (void)arg, (void)i;
 }
@@ -230,6 +264,7 @@ int main(void) {
         cmocka_unit_test(a_pool_inside_its_own_items_does_not_wait_for_itself),
         cmocka_unit_test(items_run_side_by_side),
         cmocka_unit_test(thread_counts_are_chosen_with_sense),
+        cmocka_unit_test(a_container_has_a_share_of_time),
         cmocka_unit_test(dispatch_is_timed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

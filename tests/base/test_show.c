@@ -1,6 +1,9 @@
 /* test_show.c: what a person sees: numbers, progress, tables, the width of text. */
 #include "testing.h"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
 static void numbers_read_well(void **state) {
     (void)state;
     char b[32];
@@ -125,6 +128,36 @@ static void the_line_reaches_standard_error(void **state) {
     assert_non_null(strstr(text, "in 20.0 s\n"));
 }
 
+/* The same on a terminal: the log makes the line go away before it prints its own. */
+static void on_a_terminal_the_log_makes_room(void **state) {
+    (void)state;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0) skip();
+    assert_int_equal(grantpt(master) | unlockpt(master), 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY), saved = dup(2);
+    struct winsize size = {.ws_row = 10, .ws_col = 33};
+    assert_int_equal(ioctl(slave, TIOCSWINSZ, &size), 0);
+    dup2(slave, 2);
+    int width = fr_terminal_width(stderr);
+    fr_progress p = fr_progress_start("work", 0, "items");
+    p.start -= 20;
+    p.drawn -= 20;
+    fr_progress_update(&p, 4000);
+    fr_log(FR_LOG_WARN, "odd");
+    fr_progress_end(&p);
+    dup2(saved, 2);
+    close(saved);
+    char text[512] = "";
+    ssize_t n = read(master, text, sizeof text - 1);
+    close(slave);
+    close(master);
+    assert_int_equal(width, 33);
+    assert_true(p.terminal && n > 0);
+    const char *line = "\r\033[Kwork  4.00 K items  200 items";
+    assert_true(strncmp(text, line, strlen(line)) == 0);
+    assert_non_null(strstr(text, "\r\033[Kfrugal: warning: odd\r\n\r\033[Kwork"));
+}
+
 /* ---- tables ---- */
 
 static const char *printed(const fr_table *t, int width) {
@@ -239,6 +272,7 @@ int main(void) {
         cmocka_unit_test(short_or_quiet_work_shows_nothing),
         cmocka_unit_test(work_of_unknown_length_and_bytes),
         cmocka_unit_test(the_line_reaches_standard_error),
+        cmocka_unit_test(on_a_terminal_the_log_makes_room),
         cmocka_unit_test(tables_align),
         cmocka_unit_test(narrow_terminals_cut_text_before_numbers),
         cmocka_unit_test(cells_cannot_drive_the_terminal),
