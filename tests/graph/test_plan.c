@@ -200,7 +200,7 @@ static void test_outputs_of_all_kinds(void **state) {
     int perm[2] = {1, 0};
     fr_val all[] = {
         x, w, c, fr_permute(g, x, perm), fr_permute(g, w, perm), fr_permute(g, c, perm)};
-    char name[8];
+    char name[16];
     for (int i = 0; i < 6; i++) {
         snprintf(name, sizeof name, "%d", i);
         fr_output(g, name, all[i]);
