@@ -43,7 +43,7 @@ static fr_val random_view(maker *m, fr_val a) {
 
 static void random_node(maker *m) {
     fr_val a = pick(m);
-    switch (fr_rng_below(&m->r, 8)) {
+    switch (fr_rng_below(&m->r, 9)) {
     case 0:
     case 1: add(m, toy2(m->g, &toy_mix, a, pick_like(m, a))); break;
     case 2: add(m, toy1(m->g, &toy_rotate, a)); break;
@@ -54,6 +54,7 @@ static void random_node(maker *m) {
         break;
     }
     case 4: add(m, toy1(m->g, &toy_strided, a)); break;
+    case 5: add(m, toy2(m->g, &toy_weave, a, pick_like(m, a))); break;
     default: add(m, random_view(m, a));
     }
 }
@@ -115,6 +116,27 @@ static void test_random_graphs(void **state) {
         check_one(seed, &(fr_session_opts){.no_inplace = true, .no_reuse = true}, &apart);
     }
     assert_true(shared == poisoned && shared < not_in_place && not_in_place < apart);
+}
+
+/* The other operand is another view of the memory that would be overwritten. */
+static void test_no_overwriting_under_a_view(void **state) {
+    (void)state;
+    int32_t data[8] = {1, 2, 3, 4, 5, 6, 7, 8}, turned[8] = {1, 2, 5, 6, 3, 4, 7, 8};
+    fr_graph *g = fr_graph_new();
+    fr_val x = fr_input(g, "x", FR_I32, 3, (int64_t[]){2, 2, 2});
+    fr_val a = toy1(g, &toy_strided, x);
+    fr_val b = fr_permute(g, a, (int[]){1, 0, 2});
+    fr_output(g, "y", toy2(g, &toy_weave, a, b));
+    fr_session *s;
+    fr_tensor in = fr_tensor_make(FR_I32, 3, (int64_t[]){2, 2, 2}, data);
+    toy_good(fr_session_new_with(g, NULL, &s));
+    toy_good(fr_session_run(s, &in, 1));
+    const int32_t *y = fr_session_output(s, "y")->data;
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(y[i], (7 * data[i] + 1) * 5 + (7 * turned[i] + 1) * 9);
+    assert_int_equal(fr_session_arena_bytes(s), 2 * FR_ALIGN); /* and no copy of b */
+    fr_session_free(s);
+    fr_graph_free(g);
 }
 
 /* ---- sizes ---- */
@@ -225,8 +247,11 @@ static void test_outputs_of_all_kinds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graphs),        cmocka_unit_test(test_chain_is_small),
-        cmocka_unit_test(test_views_cost_nothing),   cmocka_unit_test(test_dead_nodes_are_skipped),
+        cmocka_unit_test(test_random_graphs),
+        cmocka_unit_test(test_no_overwriting_under_a_view),
+        cmocka_unit_test(test_chain_is_small),
+        cmocka_unit_test(test_views_cost_nothing),
+        cmocka_unit_test(test_dead_nodes_are_skipped),
         cmocka_unit_test(test_outputs_of_all_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

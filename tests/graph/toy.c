@@ -89,6 +89,26 @@ const fr_op toy_strided = {.name = "strided",
                            .shape = like_first,
                            .run = strided_run};
 
+static fr_status weave_run(const fr_call *c) {
+    const uint32_t *a = c->in[0].data, *b = c->in[1].data;
+    uint32_t *out = c->out[0].data;
+    const fr_tensor *t = &c->in[1];
+    if (t->rank != 3) return fr_fail(FR_INVALID, "weave is for three axes");
+    for (int64_t i = 0; i < t->dim[0]; i++)
+        for (int64_t j = 0; j < t->dim[1]; j++)
+            for (int64_t k = 0; k < t->dim[2]; k++, a++, out++)
+                *out = *a * 5 + b[i * t->stride[0] + j * t->stride[1] + k * t->stride[2]] * 9;
+    return FR_OK;
+}
+const fr_op toy_weave = {.name = "weave",
+                         .nin_min = 2,
+                         .nin_max = 2,
+                         .nout = 1,
+                         .flags = FR_OP_INPLACE0,
+                         .strided = 2,
+                         .shape = like_both,
+                         .run = weave_run};
+
 static fr_status fail_run(const fr_call *c) {
     (void)c;
     return fr_fail(FR_INVALID, "it broke");

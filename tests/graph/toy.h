@@ -18,6 +18,7 @@ extern const fr_op toy_mix;     /* a * 1664525 + b * 22695477 + 1, may overwrite
 extern const fr_op toy_rotate;  /* out[i] = in[i + 1] + 3, through scratch memory */
 extern const fr_op toy_two;     /* two outputs: x + 1 and 3 x */
 extern const fr_op toy_strided; /* 7 x + 1, reads strided views */
+extern const fr_op toy_weave;   /* a * 5 + b * 9, may overwrite a, reads strided b */
 extern const fr_op toy_fail;    /* shape is fine, run fails */
 extern const fr_op toy_refuse;  /* refuses every shape */
 extern const fr_op toy_wide;    /* too many attribute bytes */
