@@ -53,6 +53,10 @@ const fr_op *const fr_ops[] = {
     &fr_op_reduce_grad,
     &fr_op_reduce_like,
     &fr_op_topk_grad,
+    &fr_op_norm_grad,
+    &fr_op_softmax_grad,
+    &fr_op_cross_entropy_grad,
+    &fr_op_mse_grad,
     NULL,
 };
 
