@@ -82,13 +82,12 @@ static void bits_do_not_depend_on_threads(void **state) {
 #define SEATS 4
 typedef struct seated {
     fr_pool *pool;
-    bool nest;
     atomic_int busy[SEATS];
     atomic_int items, clashes, strays;
 } seated;
 
 static void sit(seated *s, size_t thread) {
-    if (thread >= SEATS) {
+    if (thread >= (size_t)fr_pool_threads(s->pool)) {
         atomic_fetch_add(&s->strays, 1);
         return;
     }
@@ -118,15 +117,20 @@ static void outer_nested(void *arg, size_t i) {
 /* No two threads ever hold the same number at once, also inside other items. */
 static void thread_numbers_are_private(void **state) {
     (void)state;
-    seated s = {.pool = pool_of(SEATS)};
-    for (int round = 0; round < 200; round++) {
-        fr_pool_run_thread(s.pool, 50, outer_seat, &s);
-        fr_pool_run(s.pool, 20, outer_nested, &s);
+    fr_pool *pools[] = {pool_of(SEATS), pool_of(2), pool_of(3)};
+    seated s[FR_COUNT(pools)] = {0};
+    for (int round = 0; round < 300; round++) {
+        size_t k = (size_t)round % FR_COUNT(pools);
+        s[k].pool = pools[k];
+        fr_pool_run_thread(pools[k], 50, outer_seat, &s[k]);
+        fr_pool_run(pools[k], 20, outer_nested, &s[k]);
     }
-    assert_int_equal(s.strays, 0);
-    assert_int_equal(s.clashes, 0);
-    assert_int_equal(s.items, 200 * (50 + 100));
-    fr_pool_free(s.pool);
+    for (size_t k = 0; k < FR_COUNT(pools); k++) {
+        assert_int_equal(s[k].strays, 0);
+        assert_int_equal(s[k].clashes, 0);
+        assert_int_equal(s[k].items, 100 * (50 + 100));
+        fr_pool_free(pools[k]);
+    }
 }
 
 typedef struct nest {

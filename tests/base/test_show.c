@@ -135,7 +135,7 @@ static void on_a_terminal_the_log_makes_room(void **state) {
     if (master < 0) skip();
     assert_int_equal(grantpt(master) | unlockpt(master), 0);
     int slave = open(ptsname(master), O_RDWR | O_NOCTTY), saved = dup(2);
-    struct winsize size = {.ws_row = 10, .ws_col = 33};
+    struct winsize size = {.ws_row = 10, .ws_col = 61};
     assert_int_equal(ioctl(slave, TIOCSWINSZ, &size), 0);
     dup2(slave, 2);
     int width = fr_terminal_width(stderr);
@@ -148,10 +148,15 @@ static void on_a_terminal_the_log_makes_room(void **state) {
     dup2(saved, 2);
     close(saved);
     char text[512] = "";
-    ssize_t n = read(master, text, sizeof text - 1);
+    size_t used = 0;
+    ssize_t n = 1; /* a terminal gives what it has, bit by bit */
+    while (n > 0 && used < sizeof text - 1 && !strstr(text, "  in 20")) {
+        n = read(master, text + used, sizeof text - 1 - used);
+        if (n > 0) used += (size_t)n;
+    }
     close(slave);
     close(master);
-    assert_int_equal(width, 33);
+    assert_int_equal(width, 61);
     assert_true(p.terminal && n > 0);
     const char *line = "\r\033[Kwork  4.00 K items  200 items";
     assert_true(strncmp(text, line, strlen(line)) == 0);
