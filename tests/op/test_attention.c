@@ -74,9 +74,9 @@ static void ref_row(const att *t, const op_f64 *in, const dims *s, int64_t b, in
     for (int64_t j = 0; j < s->n; j++) {
         w[j] = -INFINITY;
         if (!sees(t, in, b, i, s->m, j, s->n)) continue;
+        const double *q = row(t, &in[0], b, i, h), *k = row(t, &in[1], b, j, kv);
         w[j] = 0;
-        for (int64_t d = 0; d < s->dim; d++)
-            w[j] += row(t, &in[0], b, i, h)[d] * row(t, &in[1], b, j, kv)[d] * scale;
+        for (int64_t d = 0; d < s->dim; d++) w[j] += q[d] * k[d] * scale;
         if (!(w[j] <= top)) top = w[j];
     }
     *lse = -INFINITY;
@@ -84,7 +84,8 @@ static void ref_row(const att *t, const op_f64 *in, const dims *s, int64_t b, in
         if (sees(t, in, b, i, s->m, j, s->n)) sum += w[j] = exp(w[j] - top);
     for (int64_t j = 0; j < s->n && top != -INFINITY; j++) {
         if (!sees(t, in, b, i, s->m, j, s->n)) continue;
-        for (int64_t d = 0; d < s->dim; d++) y[d] += w[j] / sum * row(t, &in[2], b, j, kv)[d];
+        const double *v = row(t, &in[2], b, j, kv), p = w[j] / sum;
+        for (int64_t d = 0; d < s->dim; d++) y[d] += p * v[d];
     }
     if (top != -INFINITY) *lse = top + log(sum);
     free(w);
@@ -112,7 +113,7 @@ static void test_full(void **state) {
     const att t = {0}, scaled = {.o = {.scale = 0.7f}};
     const int64_t dim[] = {1, 7, 16, 20, 64, 72, 128};
     for (size_t i = 0; i < FR_COUNT(dim); i++) {
-        op_case c = case_of("full", &t, 2, 37, 41, 2, 2, dim[i]);
+        op_case c = case_of("full", &t, 1, 37, 41, 2, 2, dim[i]);
         op_check(&c);
     }
     op_case c = case_of("full, own scale", &scaled, 1, 33, 65, 3, 1, 24);
@@ -123,9 +124,9 @@ static void test_full(void **state) {
 static void test_tiles(void **state) {
     (void)state;
     const att full = {0}, causal = {.o = {.mask = FR_MASK_CAUSAL}};
-    op_case c = case_of("many tiles", &full, 1, 150, 600, 1, 1, 40);
+    op_case c = case_of("many tiles", &full, 1, 150, 300, 1, 1, 20);
     op_check(&c);
-    c = case_of("many tiles, causal", &causal, 1, 530, 530, 1, 1, 16);
+    c = case_of("many tiles, causal", &causal, 1, 290, 290, 1, 1, 8);
     op_check(&c);
 }
 
@@ -134,7 +135,7 @@ static void test_causal(void **state) {
     const att t = {.o = {.mask = FR_MASK_CAUSAL}};
     const int64_t m[] = {70, 20, 90}, n[] = {70, 90, 20}; /* square, cache, rows that see nothing */
     for (size_t i = 0; i < FR_COUNT(m); i++) {
-        op_case c = case_of("causal", &t, 2, m[i], n[i], 4, 2, 12);
+        op_case c = case_of("causal", &t, 1, m[i], n[i], 4, 2, 6);
         op_check(&c);
     }
 }
@@ -144,7 +145,9 @@ static void test_window(void **state) {
     const int32_t window[] = {1, 5, 33, 1000};
     for (size_t i = 0; i < FR_COUNT(window); i++) {
         const att t = {.o = {.mask = FR_MASK_WINDOW, .window = window[i]}};
-        op_case c = case_of("window", &t, 1, 300, 310, 2, 1, 8);
+        op_case c = case_of("window", &t, 1, 150, 160, 2, 1, 8);
+        /* One key has weight one whatever the score: the true gradient is nothing but zeros. */
+        c.in[0].grad = c.in[1].grad = window[i] > 1;
         op_check(&c);
     }
 }
@@ -155,14 +158,14 @@ static void test_blocks(void **state) {
     static const int32_t start[] = {0, 3, 3, 4, 12, 14};
     static const int32_t index[] = {0, 2, 7, 5, 0, 1, 2, 3, 4, 5, 6, 7, 1, 7};
     const att t = {.o = {.mask = FR_MASK_BLOCKS, .block_q = 40, .block_k = 24}, .lists = true};
-    op_case c = case_of("blocks", &t, 2, 180, 180, 2, 1, 16);
+    op_case c = case_of("blocks", &t, 1, 180, 180, 2, 1, 8);
     c.in[3] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {6}, .ints = start};
     c.in[4] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {14}, .ints = index};
     op_check(&c);
     /* Blocks wider than a tile. */
     static const int32_t wide_start[] = {0, 1, 3}, wide_index[] = {1, 0, 1};
     const att wide = {.o = {.mask = FR_MASK_BLOCKS, .block_q = 200, .block_k = 300}, .lists = true};
-    c = case_of("wide blocks", &wide, 1, 330, 400, 1, 1, 8);
+    c = case_of("wide blocks", &wide, 1, 230, 310, 1, 1, 4);
     c.in[3] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {3}, .ints = wide_start};
     c.in[4] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {3}, .ints = wide_index};
     op_check(&c);
@@ -176,7 +179,7 @@ static void test_cache(void **state) {
     for (size_t i = 0; i < FR_COUNT(mask); i++)
         for (size_t k = 0; k < FR_COUNT(m); k++) {
             const att t = {.o = {.mask = mask[i], .window = 9}, .kv_len = true};
-            op_case c = case_of("cache", &t, 3, m[k], 90, 4, 2, 16);
+            op_case c = case_of("cache", &t, 3, m[k], 90, 2, 1, 6);
             c.in[3] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {3}, .ints = len};
             op_check(&c);
         }
@@ -191,6 +194,7 @@ static void test_decode(void **state) {
         for (size_t k = 0; k < FR_COUNT(dim); k++) {
             const att t = {.o = {.mask = mask[i], .window = 600}};
             op_case c = case_of("decode", &t, 2, 1 + (int64_t)i, 1300, 4, 2, dim[k]);
+            for (int x = 0; x < 3 && (i || k); x++) c.in[x].grad = false; /* the slow reference */
             op_check(&c);
         }
 }
