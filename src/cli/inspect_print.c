@@ -93,7 +93,8 @@ static fr_status print_totals(const fr_inspect *in) {
 static void meta_cell(fr_table *table, const json_t *v) {
     enum { MOST = 100 };
     char *text = json_is_string(v) ? fr_format("%.*s", MOST * 4, json_string_value(v)) : NULL;
-    char *dumped = text ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *dumped =
+        text ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(7));
     const char *all = text ? text : dumped ? dumped : "";
     size_t n = strlen(all), cut = FR_MIN(n, (size_t)MOST);
     while (cut < n && cut > 0 && (all[cut] & 0xc0) == 0x80) cut--; /* whole characters */
