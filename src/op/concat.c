@@ -100,6 +100,7 @@ typedef struct pad_attr {
 } pad_attr;
 
 static const fr_attr_field pad_fields[] = {
+    {"rank", FR_ATTR_I32, offsetof(pad_attr, rank), 0},
     {"before", FR_ATTR_I64, offsetof(pad_attr, before), FR_MAX_DIMS},
     {"after", FR_ATTR_I64, offsetof(pad_attr, after), FR_MAX_DIMS},
     {"value", FR_ATTR_F32, offsetof(pad_attr, value), 0},

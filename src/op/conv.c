@@ -11,12 +11,14 @@
 #include <string.h>
 
 const fr_attr_field fr_conv_fields[] = {
+    {"axes", FR_ATTR_I32, offsetof(fr_conv_attr, axes), 0},
     {"stride", FR_ATTR_I32, offsetof(fr_conv_attr, stride), 3},
     {"dilation", FR_ATTR_I32, offsetof(fr_conv_attr, dilation), 3},
     {"before", FR_ATTR_I32, offsetof(fr_conv_attr, before), 3},
     {"after", FR_ATTR_I32, offsetof(fr_conv_attr, after), 3},
     {"groups", FR_ATTR_I32, offsetof(fr_conv_attr, groups), 0},
     {"act", FR_ATTR_FN, offsetof(fr_conv_attr, act), 0},
+    {"size", FR_ATTR_I32, offsetof(fr_conv_attr, size), 3},
     {0},
 };
 

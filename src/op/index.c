@@ -14,11 +14,7 @@ typedef struct axis_attr {
     int64_t rows; /* scatter_add only */
 } axis_attr;
 
-static const fr_attr_field gather_fields[] = {
-    {"axis", FR_ATTR_I32, offsetof(axis_attr, axis), 0},
-    {0},
-};
-static const fr_attr_field scatter_fields[] = {
+static const fr_attr_field axis_fields[] = {
     {"axis", FR_ATTR_I32, offsetof(axis_attr, axis), 0},
     {"rows", FR_ATTR_I64, offsetof(axis_attr, rows), 0},
     {0},
@@ -189,7 +185,7 @@ const fr_op fr_op_gather = {
     .nin_max = 2,
     .nout = 1,
     .attr_bytes = sizeof(axis_attr),
-    .fields = gather_fields,
+    .fields = axis_fields,
     .shape = gather_shape,
     .run = gather_run,
     .grad = gather_grad,
@@ -317,7 +313,7 @@ const fr_op fr_op_scatter_add = {
     .nin_max = 2,
     .nout = 1,
     .attr_bytes = sizeof(axis_attr),
-    .fields = scatter_fields,
+    .fields = axis_fields,
     .shape = scatter_shape,
     .scratch = scatter_scratch,
     .run = scatter_run,

@@ -18,6 +18,8 @@ static const fr_attr_field pool_fields[] = {
     {"kernel", FR_ATTR_I32, offsetof(pool_attr, kernel), 0},
     {"stride", FR_ATTR_I32, offsetof(pool_attr, stride), 0},
     {"pad", FR_ATTR_I32, offsetof(pool_attr, pad), 0},
+    {"h", FR_ATTR_I32, offsetof(pool_attr, h), 0},
+    {"w", FR_ATTR_I32, offsetof(pool_attr, w), 0},
     {0},
 };
 

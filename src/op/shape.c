@@ -13,6 +13,7 @@ typedef struct reshape_attr {
 } reshape_attr;
 
 static const fr_attr_field reshape_fields[] = {
+    {"rank", FR_ATTR_I32, offsetof(reshape_attr, rank), 0},
     {"dim", FR_ATTR_I64, offsetof(reshape_attr, dim), FR_MAX_DIMS},
     {0},
 };
@@ -126,6 +127,7 @@ typedef struct permute_attr {
 } permute_attr;
 
 static const fr_attr_field permute_fields[] = {
+    {"rank", FR_ATTR_I32, offsetof(permute_attr, rank), 0},
     {"perm", FR_ATTR_I32, offsetof(permute_attr, perm), FR_MAX_DIMS},
     {0},
 };
