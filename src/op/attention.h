@@ -85,8 +85,7 @@ void attn_tile_run(const attn_shape *a, const fr_call *c);
 size_t attn_decode_scratch(const attn_shape *a, const fr_pool *pool);
 void attn_decode_run(const attn_shape *a, const fr_call *c);
 
-/* attention_grad: q, k, v, y, lse, dy, then block_start and block_index, or kv_len. */
-extern const fr_op fr_op_attention_grad;
+/* fr_op_attention_grad: q, k, v, y, lse, dy, then block_start and block_index, or kv_len. */
 fr_status attn_grad_rule(fr_grad *r);
 
 #endif

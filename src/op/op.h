@@ -176,7 +176,9 @@ extern const fr_op fr_op_softmax;
 extern const fr_op fr_op_cross_entropy;
 extern const fr_op fr_op_mse;
 extern const fr_op fr_op_attention;
+extern const fr_op fr_op_attention_grad;
 extern const fr_op fr_op_linear_attention;
+extern const fr_op fr_op_linear_attention_grad;
 extern const fr_op fr_op_rope;
 extern const fr_op fr_op_conv;           /* two or three spatial axes; x, w, bias, residual */
 extern const fr_op fr_op_conv_transpose; /* x, w, bias, residual */
