@@ -61,20 +61,20 @@ static op_in video(int64_t n, int64_t t, int64_t h, int64_t w, int64_t c) {
 
 static void test_products(void **state) {
     (void)state;
-    check("1x1", (conv_arg){.axes = 2, .bias = true}, picture(2, 5, 7, 19), picture(33, 1, 1, 19));
+    check("1x1", (conv_arg){.axes = 2, .bias = true}, picture(2, 5, 4, 19), picture(33, 1, 1, 19));
     check("1x1 stride 2", (conv_arg){.axes = 2, .opts = {.stride = {0, 2, 2}}}, picture(2, 5, 8, 6),
           picture(9, 1, 1, 6));
     check("1x1 padded", (conv_arg){.axes = 2, .opts = {PAD(1)}}, picture(1, 3, 4, 6),
           picture(9, 1, 1, 6));
-    check("3x3", (conv_arg){.axes = 2, .opts = {PAD(1)}, .bias = true}, picture(2, 9, 10, 16),
-          picture(20, 3, 3, 16));
+    check("3x3", (conv_arg){.axes = 2, .opts = {PAD(1)}, .bias = true}, picture(2, 6, 7, 9),
+          picture(11, 3, 3, 9));
     check("3x3 of few channels", (conv_arg){.axes = 2, .opts = {PAD(1)}, .bias = true},
           picture(1, 13, 11, 3), picture(8, 3, 3, 3));
     check("3x3 stride 2", (conv_arg){.axes = 2, .opts = {.stride = {0, 2, 2}, PAD(1)}},
-          picture(2, 9, 10, 5), picture(7, 3, 3, 5));
+          picture(1, 9, 8, 5), picture(7, 3, 3, 5));
     check("3x3 valid", (conv_arg){.axes = 2}, picture(1, 6, 5, 4), picture(3, 3, 3, 4));
     check("3x3 dilated", (conv_arg){.axes = 2, .opts = {.dilation = {0, 2, 3}, PAD(2)}},
-          picture(1, 9, 12, 5), picture(6, 3, 3, 5));
+          picture(1, 7, 8, 5), picture(6, 3, 3, 5));
     check("uneven",
           (conv_arg){.axes = 2,
                      .opts = {.stride = {0, 3, 2},
@@ -83,7 +83,7 @@ static void test_products(void **state) {
                               .after = {0, 1, 3}}},
           picture(2, 10, 11, 4), picture(5, 4, 2, 4));
     check("7x7 stride 4", (conv_arg){.axes = 2, .opts = {.stride = {0, 4, 4}, PAD(3)}},
-          picture(1, 17, 19, 3), picture(10, 7, 7, 3));
+          picture(1, 11, 13, 2), picture(4, 7, 7, 2));
     check("as large as the picture", (conv_arg){.axes = 2}, picture(3, 4, 5, 6),
           picture(2, 4, 5, 6));
     check("one of all", (conv_arg){.axes = 2}, picture(1, 1, 1, 1), picture(1, 1, 1, 1));
@@ -96,7 +96,7 @@ static void test_groups(void **state) {
     check("3x3 in 2 groups", (conv_arg){.axes = 2, .opts = {PAD(1), .groups = 2}, .bias = true},
           picture(2, 5, 6, 10), picture(14, 3, 3, 5));
     check("1x1 in 12 groups", (conv_arg){.axes = 2, .opts = {.groups = 12}, .bias = true},
-          picture(1, 5, 6, 48), picture(36, 1, 1, 4));
+          picture(1, 3, 4, 48), picture(36, 1, 1, 4));
     check("two outputs a channel", (conv_arg){.axes = 2, .opts = {PAD(1), .groups = 9}},
           picture(1, 5, 6, 9), picture(18, 3, 3, 1));
 }
@@ -106,10 +106,10 @@ static void test_depthwise(void **state) {
     for (int k = 1; k <= 7; k += 2)
         for (int s = 1; s <= 3; s++) {
             conv_arg a = {
-                .axes = 2, .opts = {.stride = {0, s, s}, PAD(k / 2), .groups = 37}, .bias = true};
+                .axes = 2, .opts = {.stride = {0, s, s}, PAD(k / 2), .groups = 19}, .bias = true};
             char name[64];
             snprintf(name, sizeof name, "depthwise %d stride %d", k, s);
-            check(name, a, picture(2, 11, 14, 37), picture(37, k, k, 1));
+            check(name, a, picture(1, 9, 11, 19), picture(19, k, k, 1));
         }
     check("depthwise dilated",
           (conv_arg){.axes = 2, .opts = {.dilation = {0, 2, 2}, PAD(2), .groups = 20}},
@@ -121,17 +121,17 @@ static void test_depthwise(void **state) {
           picture(1, 8, 9, 5), picture(5, 3, 5, 1));
     check("depthwise, narrow", (conv_arg){.axes = 2, .opts = {PAD(2), .groups = 3}},
           picture(1, 4, 2, 3), picture(3, 5, 5, 1));
-    check("depthwise, many channels", (conv_arg){.axes = 2, .opts = {PAD(1), .groups = 1700}},
-          picture(1, 6, 40, 1700), picture(1700, 3, 3, 1));
+    check("depthwise in blocks of channels", (conv_arg){.axes = 2, .opts = {PAD(1), .groups = 70}},
+          picture(1, 1, 400, 70), picture(70, 3, 3, 1));
     check("depthwise video",
           (conv_arg){.axes = 3, .opts = {.stride = {2, 1, 1}, PAD(1), .groups = 18}, .bias = true},
-          video(1, 4, 5, 6, 18), video(18, 3, 3, 3, 1));
+          video(1, 3, 4, 4, 18), video(18, 3, 3, 3, 1));
 }
 
 static void test_video(void **state) {
     (void)state;
-    check("3x3x3", (conv_arg){.axes = 3, .opts = {PAD(1)}, .bias = true}, video(1, 4, 5, 6, 7),
-          video(9, 3, 3, 3, 7));
+    check("3x3x3", (conv_arg){.axes = 3, .opts = {PAD(1)}, .bias = true}, video(1, 3, 4, 4, 5),
+          video(4, 3, 3, 3, 5));
     check("causal in time",
           (conv_arg){.axes = 3,
                      .opts = {.before = {2, 1, 1}, .after = {0, 1, 1}, .stride = {1, 2, 2}}},
