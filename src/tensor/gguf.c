@@ -7,7 +7,7 @@
  *
  * Metadata becomes one JSON object. A flat array of more than 16 values stays where it is in the
  * mapping (a vocabulary has 100 000 strings); only its place is noted. Nested arrays are read to a
- * small depth. */
+ * small depth, and where one of them is long it is null. */
 #include "tensor/gguf.h"
 
 #include <math.h>
@@ -40,6 +40,11 @@ typedef struct reader {
 static fr_status wrong(const reader *r, const char *text) {
     fr_fail(FR_FORMAT, "%s: %s %s.", r->path, r->where, text);
     return FR_FORMAT; /* said here too, so that the compiler sees that it is not FR_OK */
+}
+
+static fr_status no_memory(const reader *r) {
+    fr_fail(FR_NOMEM, "%s: there is no memory for %s.", r->path, r->where);
+    return FR_NOMEM;
 }
 
 static void now_reading(reader *r, const char *what, const char *name) {
@@ -150,6 +155,23 @@ static fr_status keep_array(reader *r, const char *key, const fr_meta_array *a) 
     return FR_OK;
 }
 
+/* list NULL: only walk over them. */
+static fr_status take_items(reader *r, const char *key, uint32_t type, uint64_t count, int depth,
+                            json_t *list) {
+    if (!list && type != GGUF_STRING && type != GGUF_ARRAY) {
+        r->at += count * (uint64_t)scalar[type].bytes;
+        return FR_OK;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        json_t *item = NULL;
+        fr_status st = take_value(r, key, type, depth - 1, list ? &item : NULL);
+        if (st != FR_OK) json_decref(item);
+        FR_TRY(st);
+        if (list && json_array_append_new(list, item) != 0) return no_memory(r);
+    }
+    return FR_OK;
+}
+
 static fr_status take_array(reader *r, const char *key, int depth, json_t **out) {
     uint32_t type;
     uint64_t count;
@@ -162,17 +184,11 @@ static fr_status take_array(reader *r, const char *key, int depth, json_t **out)
         return wrong(r, "is a list that goes on past the end of the file");
     fr_meta_array a = {key, type == GGUF_STRING, (size_t)count, FR_NOTYPE, r->at};
     if (flat && !a.is_string) a.dtype = scalar[type].dtype;
-    if (count > LONG_ARRAY) out = NULL;
-    if (out && !(*out = json_array())) return FR_NOMEM;
-    if (!out && flat && !a.is_string)
-        r->at += count * least;
-    else
-        for (uint64_t i = 0; i < count; i++) {
-            json_t *item = NULL;
-            FR_TRY(take_value(r, key, type, depth - 1, out ? &item : NULL));
-            if (out && json_array_append_new(*out, item) != 0) return FR_NOMEM;
-        }
-    return count > LONG_ARRAY && flat && depth == NESTING ? keep_array(r, key, &a) : FR_OK;
+    bool kept = count > LONG_ARRAY && flat && depth == NESTING;
+    if (out && !kept && !(*out = count > LONG_ARRAY ? json_null() : json_array()))
+        return no_memory(r);
+    FR_TRY(take_items(r, key, type, count, depth, count > LONG_ARRAY || !out ? NULL : *out));
+    return kept ? keep_array(r, key, &a) : FR_OK;
 }
 
 /* out NULL: only walk over it. On failure *out may hold a part, which the caller gives back. */
@@ -187,11 +203,11 @@ static fr_status take_value(reader *r, const char *key, uint32_t type, int depth
     }
     if (type == GGUF_STRING) {
         FR_TRY(take_string(r, &text, &length));
-        if (out && !(*out = json_of_text(text, length))) return FR_NOMEM;
+        if (out && !(*out = json_of_text(text, length))) return no_memory(r);
         return FR_OK;
     }
     FR_TRY(take(r, bytes, (size_t)scalar[type].bytes));
-    if (out && !(*out = json_of_scalar((gguf_type)type, bytes))) return FR_NOMEM;
+    if (out && !(*out = json_of_scalar((gguf_type)type, bytes))) return no_memory(r);
     return FR_OK;
 }
 
@@ -219,7 +235,7 @@ static fr_status read_pair(reader *r) {
     fr_status st = take_value(r, key, type, NESTING, &value);
     if (st == FR_OK && value && !json_object_get(r->store->meta, key) &&
         json_object_set(r->store->meta, key, value) != 0)
-        st = FR_NOMEM;
+        st = no_memory(r);
     json_decref(value);
     return st;
 }

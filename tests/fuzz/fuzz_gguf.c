@@ -5,6 +5,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     fr_store *s;
+    fr_message_clear();
     if (fr_gguf_parse(data, bytes, "fuzz.gguf", &s) == FR_OK)
         touch_store(s);
     else if (s || !fr_message()[0])

@@ -277,6 +277,29 @@ static void lists_in_lists_are_read(void **state) {
     drop(&b);
 }
 
+/* Long lists inside lists are walked over, and null. */
+static void long_lists_in_lists_are_null(void **state) {
+    (void)state;
+    bytes b = gguf_head(3, 0, 2);
+    for (int k = 0; k < 2; k++) {
+        put_key(&b, k ? "outer" : "inner", 9);
+        put_u32(&b, 9);
+        put_u64(&b, k ? 20 : 1);
+        for (int i = 0; i < (k ? 20 : 1); i++) {
+            put_u32(&b, 0);
+            put_u64(&b, k ? 1 : 20);
+            put(&b, "01234567890123456789", k ? 1 : 20);
+        }
+    }
+    fr_store *s;
+    assert_good(parse(&b, &s));
+    assert_true(json_is_null(json_array_get(fr_json_get(fr_store_metadata(s), "inner"), 0)));
+    assert_true(json_is_null(fr_json_get(fr_store_metadata(s), "outer")));
+    assert_int_equal(fr_store_array_count(s), 0);
+    fr_store_close(s);
+    drop(&b);
+}
+
 static void a_file_cut_anywhere_is_refused(void **state) {
     (void)state;
     bytes b = good_file();
@@ -390,6 +413,7 @@ int main(void) {
         cmocka_unit_test(an_overlap_is_seen_through_empty_tensors),
         cmocka_unit_test(odd_but_good_files_are_read),
         cmocka_unit_test(lists_in_lists_are_read),
+        cmocka_unit_test(long_lists_in_lists_are_null),
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(a_file_with_one_wrong_bit_does_no_harm),
         cmocka_unit_test(memory_that_runs_out_is_an_error),
