@@ -33,7 +33,9 @@ static inline float fr_f32_from_bits(uint32_t u) {
     memcpy(&x, &u, 4);
     return x;
 }
-static inline float fr_bf16_to_f32(uint16_t h) { return fr_f32_from_bits((uint32_t)h << 16); }
+static inline float fr_bf16_to_f32(uint16_t h) {
+    return fr_f32_from_bits((uint32_t)h << 16);
+}
 static inline uint16_t fr_f32_to_bf16(float x) {
     uint32_t u = fr_f32_bits(x);
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40); /* quiet NaN */
@@ -41,7 +43,8 @@ static inline uint16_t fr_f32_to_bf16(float x) {
 }
 float fr_f16_to_f32(uint16_t h);
 uint16_t fr_f32_to_f16(float x);
-float fr_f8e4m3_to_f32(uint8_t b); /* the "fn" kind: no infinity, 0x7f and 0xff are NaN, largest 448 */
+float fr_f8e4m3_to_f32(
+    uint8_t b); /* the "fn" kind: no infinity, 0x7f and 0xff are NaN, largest 448 */
 uint8_t fr_f32_to_f8e4m3(float x); /* saturates */
 float fr_f8e5m2_to_f32(uint8_t b);
 uint8_t fr_f32_to_f8e5m2(float x); /* too large becomes infinity */

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
-
 bool fr_scan_fail(fr_scan *s, const char *error) {
     if (!s->error) s->error = error;
     return false;
@@ -268,6 +266,5 @@ char *fr_name_text(const char *name, char buf[FR_NAME_TEXT]) {
     while (shown < n && shown > 76 && (name[shown] & 0xc0) == 0x80) shown--; /* whole characters */
     memcpy(buf, name, shown);
     strcpy(buf + shown, shown < n ? "..." : "");
-    fr_text_tame(buf);
     return buf;
 }

@@ -29,7 +29,7 @@ void fr_scan_free(fr_scan *s);
 
 /* Bytes of the UTF-8 character at p, 0 when there is no valid one. */
 int fr_utf8_length(const uint8_t *p, const uint8_t *end);
-/* A name as messages show it: at most 80 bytes, control characters as '?'. Returns buf. */
+/* A name as messages show it: at most 80 bytes and an ellipsis. Returns buf. */
 #define FR_NAME_TEXT 96
 char *fr_name_text(const char *name, char buf[FR_NAME_TEXT]);
 

@@ -39,8 +39,8 @@ const fr_meta_array *fr_store_meta_array(const fr_store *s, const char *key);
 size_t fr_store_array_count(const fr_store *s);
 const fr_meta_array *fr_store_array(const fr_store *s, size_t i);
 /* Calls fn for each string. The bytes are as in the file: any, and not ended by a zero. */
-void fr_meta_strings(const fr_meta_array *a, void (*fn)(void *user, size_t i, const char *text, size_t bytes),
-                     void *user);
+void fr_meta_strings(const fr_meta_array *a,
+                     void (*fn)(void *user, size_t i, const char *text, size_t bytes), void *user);
 
 /* From memory, for tests and fuzzing; data must outlive the store. */
 fr_status fr_safetensors_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out);
@@ -64,8 +64,9 @@ fr_status fr_safetensors_write(const char *path, const fr_named_tensor *tensors,
                                const fr_meta_pair *meta, size_t metas);
 /* dir/model-00001-of-0000N.safetensors and model.safetensors.index.json when more than shard_bytes
  * are needed, dir/model.safetensors otherwise. */
-fr_status fr_safetensors_write_sharded(const char *dir, const fr_named_tensor *tensors, size_t count,
-                                       const fr_meta_pair *meta, size_t metas, uint64_t shard_bytes);
+fr_status fr_safetensors_write_sharded(const char *dir, const fr_named_tensor *tensors,
+                                       size_t count, const fr_meta_pair *meta, size_t metas,
+                                       uint64_t shard_bytes);
 /* meta: a JSON object; integers, floats, booleans, strings and arrays of them. Tensors of F32, F16,
  * BF16 are written as they are; as_q8_0(name, tensor) may say that one is to be encoded. */
 fr_status fr_gguf_write(const char *path, const fr_named_tensor *tensors, size_t count,

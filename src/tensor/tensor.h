@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "tensor/dtype.h"
+#include "tensor/names.h"
 #include "tensor/view.h"
 #include "tensor/store.h"
 #include "tensor/image.h"

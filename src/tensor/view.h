@@ -11,11 +11,11 @@ fr_status fr_shape_check(const char *what, fr_dtype t, int rank, const int64_t *
 void fr_set_contiguous(fr_tensor *t);
 bool fr_is_contiguous(const fr_tensor *t);
 
-int64_t fr_values(const fr_tensor *t);       /* product of dims; 1 for rank 0 */
-size_t fr_bytes(const fr_tensor *t);         /* of a contiguous tensor of this shape */
+int64_t fr_values(const fr_tensor *t); /* product of dims; 1 for rank 0 */
+size_t fr_bytes(const fr_tensor *t);   /* of a contiguous tensor of this shape */
 bool fr_same_shape(const fr_tensor *a, const fr_tensor *b);
 int64_t fr_dim(const fr_tensor *t, int axis); /* negative axes count from the end */
-int64_t fr_rows(const fr_tensor *t);         /* values / last dim */
+int64_t fr_rows(const fr_tensor *t);          /* values / last dim */
 
 /* Views. */
 fr_status fr_view_slice(const fr_tensor *t, int axis, int64_t start, int64_t count, fr_tensor *out);
