@@ -71,7 +71,7 @@ static const fr_command *find_command(const char *name) {
 }
 
 static int help(int argc, char **argv) {
-    if (argc < 2) {
+    if (argc < 2 || !strcmp(argv[1], "help")) {
         print_help(stdout);
         return FR_EXIT_OK;
     }
@@ -121,15 +121,7 @@ static int take_common(int argc, char **argv, bool *show_version, bool *bad) {
     return kept;
 }
 
-int main(int argc, char **argv) {
-    bool show_version, bad;
-    argc = take_common(argc, argv, &show_version, &bad);
-    if (bad) return fr_cli_usage(NULL, "--threads wants a whole number from 1 to 4096");
-    if (show_version) return version();
-    if (argc < 2) {
-        print_help(stderr);
-        return FR_EXIT_USAGE;
-    }
+static int dispatch(int argc, char **argv) {
     const char *name = argv[1];
     if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h"))
         return help(argc - 1, argv + 1);
@@ -142,7 +134,19 @@ int main(int argc, char **argv) {
         }
     }
     fr_interrupt_watch();
-    int code = c->run(argc - 1, argv + 1);
+    return c->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    bool show_version, bad;
+    argc = take_common(argc, argv, &show_version, &bad);
+    if (bad) return fr_cli_usage(NULL, "--threads wants a whole number from 1 to 4096");
+    if (argc < 2 && !show_version) {
+        print_help(stderr);
+        return FR_EXIT_USAGE;
+    }
+    int code = show_version ? version() : dispatch(argc, argv);
+    /* A full disk must not pass for success. */
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "frugal: the output could not be written\n");
         return code ? code : FR_EXIT_FAILED;

@@ -87,7 +87,7 @@ one_sentence
 
 printf '\070\0\0\0\0\0\0\0{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  \0\0\200\077\0\0\0\100' >good.safetensors
 expect 0 "a file that is right" -- inspect good.safetensors
-out_has 'a .*f32.* 2'
+out_has '^a +f32 +\[2\] +8 B'
 silent_err
 
 mkdir nothing
