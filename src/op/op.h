@@ -33,7 +33,9 @@ typedef struct fr_call {
     const fr_tensor *in; /* dtype FR_NOTYPE: absent */
     fr_tensor *out;
     void *scratch;      /* 64-byte aligned, op->scratch() bytes */
-    const void *packed; /* what op->pack() made of constant inputs, or NULL */
+    /* What op->pack() made of constant inputs, or NULL. In scratch() it only tells whether there will
+     * be some: it points at nothing yet. */
+    const void *packed;
     fr_pool *pool;
 } fr_call;
 

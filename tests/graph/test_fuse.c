@@ -233,12 +233,39 @@ static void test_bf16_weights(void **state) {
     fr_graph_free(b);
 }
 
+/* Whichever allocation fails, what was begun is given back and nothing breaks. */
+static void test_memory_runs_out(void **state) {
+    (void)state;
+    float data[BATCH * TOKENS * DIM] = {0};
+    fr_tensor in = fr_tensor_make(FR_F32, 3, (int64_t[]){BATCH, TOKENS, DIM}, data);
+    size_t before = fr_memory_total().now;
+    bool through = false;
+    for (long n = 1; n < 2000 && !through; n++) {
+        fr_memory_fail_after(n);
+        fr_graph *g = fr_graph_new();
+        fr_session *s = NULL;
+        fr_status st = FR_NOMEM;
+        if (g) {
+            transformer(g);
+            st = fr_fuse(g, FR_FUSE_ALL, NULL);
+            if (!st) st = fr_session_new_with(g, NULL, &s);
+            if (!st) st = fr_session_init_random(s, 5, 0.3f);
+            if (!st) st = fr_session_run(s, &in, 1);
+        }
+        fr_memory_fail_after(0);
+        through = st == FR_OK;
+        fr_session_free(s);
+        fr_graph_free(g);
+        assert_int_equal(fr_memory_total().now, before);
+    }
+    assert_true(through);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_results),
-        cmocka_unit_test(test_what_remains),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_bf16_weights),
+        cmocka_unit_test(test_same_results),    cmocka_unit_test(test_what_remains),
+        cmocka_unit_test(test_parts),           cmocka_unit_test(test_bf16_weights),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

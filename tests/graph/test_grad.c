@@ -267,12 +267,34 @@ static void test_recompute(void **state) {
     fr_graph_free(bare);
 }
 
+/* Whichever allocation fails, the walk stops and gives back what it took. */
+static void test_memory_runs_out(void **state) {
+    (void)state;
+    size_t before = fr_memory_total().now;
+    bool through = false;
+    for (long n = 1; n < 4000 && !through; n++) {
+        fr_memory_fail_after(n);
+        fr_graph *g = fr_graph_new();
+        if (g) {
+            fr_val x = fr_input(g, "x", FR_F32, 2, (int64_t[]){ROWS, DIM}), d;
+            fr_val h = block(g, block(g, x, 0, true), 1, false);
+            fr_val loss = fr_mse(g, h, x);
+            through = fr_gradients(g, loss, 1, &x, &d) == FR_OK;
+            assert_true(through || fr_graph_check(g) != FR_OK || d == FR_NONE);
+        }
+        fr_memory_fail_after(0);
+        fr_graph_free(g);
+        assert_int_equal(fr_memory_total().now, before);
+    }
+    assert_true(through);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_meet),          cmocka_unit_test(test_through_an_inner_value),
         cmocka_unit_test(test_several_outputs),     cmocka_unit_test(test_independent_is_zero),
         cmocka_unit_test(test_only_what_is_wanted), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_recompute),           cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
