@@ -8,8 +8,10 @@
 
 #include "op/gemm_plan.h"
 
-#define PACK_ALONE 32768 /* values: less is not worth the pool */
-#define WORK_ALONE 60000 /* cycles, about */
+#define PACK_ALONE  32768 /* values: less is not worth the pool */
+#define PACK_PANELS 4     /* panels of B in an item, and how many steps of each at a time */
+#define PACK_STEPS  64
+#define WORK_ALONE  60000 /* cycles, about */
 
 typedef struct chunk {
     const gemm_plan *p;
@@ -50,15 +52,23 @@ static void pack_a(chunk *c, fr_pool *pool) {
     fr_pool_run_thread(pool, (size_t)(panels * blocks_of(c)), pack_a_item, c);
 }
 
+/* Some panels together, some steps at a time: where k runs from row to row, a row is read for all of
+ * them while its page is at hand. */
 static void pack_b_item(void *arg, size_t item) {
     const chunk *c = arg;
-    gemm_pack_b_panel(c->p, c->col + (int64_t)item * c->p->nr, c->step, c->steps,
-                      c->b_out + item * c->b_panel);
+    const gemm_plan *p = c->p;
+    int64_t j0 = (int64_t)item * PACK_PANELS;
+    int64_t j1 = FR_MIN(j0 + PACK_PANELS, gemm_div_up(c->cols, p->nr));
+    int64_t length = p->g->tb ? FR_MAX_OF(c->steps, 1) : PACK_STEPS;
+    for (int64_t s = 0; s < c->steps; s += length)
+        for (int64_t j = j0; j < j1; j++)
+            gemm_pack_b_panel(p, c->col + j * p->nr, c->step + s, FR_MIN(length, c->steps - s),
+                              c->b_out + (size_t)j * c->b_panel + (size_t)(s * p->nr) * 4);
 }
 
 static void pack_b(chunk *c, fr_pool *pool) {
     if (c->cols * c->steps < PACK_ALONE) pool = NULL;
-    fr_pool_run(pool, (size_t)gemm_div_up(c->cols, c->p->nr), pack_b_item, c);
+    fr_pool_run(pool, (size_t)gemm_div_up(c->cols, c->p->nr * PACK_PANELS), pack_b_item, c);
 }
 
 /* ---- the product of a chunk ---- */

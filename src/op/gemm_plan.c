@@ -1,13 +1,14 @@
 /* gemm_plan.c: the sizes of chunks, tasks and blocks; see gemm_plan.h. */
 #include "op/gemm_plan.h"
 
-#define BLOCK_K     512       /* values of k whose panels stay in the second cache (f32) */
+#define BLOCK_K     1024      /* values of k (of f32) whose panels stay in the second cache */
 #define LONG_K      16384     /* steps; longer sums are packed in chunks of k */
 #define CHUNK_K     2048      /* steps of such a chunk */
 #define CHUNK_BYTES (8 << 20) /* of packed A; twice that of B */
 #define CHUNK_SIDE  1024      /* at least so many columns before A is packed again */
 #define PARTIAL     (4 << 20) /* values of C that wait at most */
-#define TASK_PANELS 12        /* of A: with a block of k they fill a third of the second cache */
+#define TASK_PANELS 8         /* of A: with a block of k they fill half of the second cache */
+#define TASK_WIDTH  8         /* panels of B at least, where there are many of A */
 #define TASK_CYCLES 60000     /* a task shorter than this is not worth the pool */
 
 static fr_gemm_kind choose_kind(const fr_gemm *g, const fr_gemm_kernels *kern) {
@@ -23,11 +24,17 @@ static int64_t multiple(int64_t x, int64_t of) {
     return gemm_div_up(x, of) * of;
 }
 
+/* The largest of as few even parts of `whole` as parts of `most` would give. */
+static int64_t even(int64_t whole, int64_t most) {
+    return gemm_div_up(whole, gemm_div_up(whole, most));
+}
+
 static void choose_chunks(gemm_plan *p) {
     int64_t m = p->g->m, n = multiple(FR_MAX_OF(p->g->n, 1), p->nr);
     p->k_chunk = p->steps > LONG_K ? CHUNK_K : p->steps;
     int64_t k_bytes = FR_MAX_OF(p->k_chunk, 1) * (int64_t)p->a_lane;
-    p->m_chunk = multiple(clamp(CHUNK_BYTES / k_bytes, p->mr, FR_MAX_OF(m, 1)), p->mr);
+    int64_t panels = gemm_div_up(FR_MAX_OF(m, 1), p->mr);
+    p->m_chunk = even(panels, clamp(CHUNK_BYTES / k_bytes / p->mr, 1, panels)) * p->mr;
     int64_t cols = FR_MAX_OF(PARTIAL / p->m_chunk, CHUNK_SIDE);
     if (!p->g->b_packed) cols = FR_MIN(cols, FR_MAX_OF(4 * CHUNK_BYTES / k_bytes / 2, p->nr));
     p->n_chunk = FR_MIN(multiple(cols, p->nr), n);
@@ -37,10 +44,10 @@ static void choose_chunks(gemm_plan *p) {
  * come. */
 static void choose_tasks(gemm_plan *p) {
     int64_t m_panels = p->m_chunk / p->mr, n_panels = p->n_chunk / p->nr;
-    p->m_block = FR_MIN(m_panels, TASK_PANELS);
+    p->m_block = even(m_panels, TASK_PANELS);
     int64_t rows = FR_MIN(p->m_block * p->mr, FR_MAX_OF(p->g->m, 1));
     int64_t cycles = FR_MAX_OF(p->k_chunk, 8) * FR_MAX_OF(2 * rows, 8);
-    p->n_block = clamp(TASK_CYCLES / cycles, p->m_block > 2 ? 4 : 1, n_panels);
+    p->n_block = FR_MIN(FR_MAX_OF(TASK_CYCLES / cycles, p->m_block > 2 ? TASK_WIDTH : 1), n_panels);
 }
 
 gemm_plan gemm_plan_make(const fr_gemm *g) {
@@ -58,8 +65,8 @@ gemm_plan gemm_plan_make(const fr_gemm *g) {
     choose_tasks(&p);
     bool plain = !g->bias && !g->residual && !g->accumulate && g->act == FR_FN_NONE &&
                  (g->alpha == 0 || g->alpha == 1);
-    p.direct = plain && g->c_type == FR_F32;
     p.partial = p.steps > p.block;
+    p.direct = plain && g->c_type == FR_F32 && !p.partial;
 
     p.a_bytes = fr_round_up((size_t)(p.m_chunk * p.k_chunk) * p.a_lane, FR_ALIGN);
     if (!g->b_packed) p.b_bytes = fr_round_up((size_t)(p.n_chunk * p.k_chunk) * 4, FR_ALIGN);
