@@ -111,6 +111,25 @@ static void permutations_and_copies(void **state) {
     assert_fails(fr_view_permute(&t, (const int[]){0, 1, -1}, &p), FR_INVALID, "once");
 }
 
+/* All orders of the axes, so that rows are found at every depth of the walk. */
+static void every_permutation_is_copied(void **state) {
+    (void)state;
+    static const int perm[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                   {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    fr_tensor t = iota(3, DIMS(4, 3, 5)), p;
+    float out[60], decoded[60];
+    for (int n = 0; n < 6; n++) {
+        assert_good(fr_view_permute(&t, perm[n], &p));
+        fr_copy_contiguous(&p, out);
+        assert_good(fr_tensor_to_f32(&p, decoded));
+        const float *next = out;
+        for (int64_t i = 0; i < p.dim[0]; i++)
+            for (int64_t j = 0; j < p.dim[1]; j++)
+                for (int64_t k = 0; k < p.dim[2]; k++) assert_true(*next++ == at(&p, i, j, k));
+        assert_memory_equal(out, decoded, sizeof out);
+    }
+}
+
 /* Every width of value, rows longer than the piece in which they are decoded, a backward stride. */
 static void strided_values_of_every_width(void **state) {
     (void)state;
@@ -183,6 +202,7 @@ int main(void) {
         cmocka_unit_test(slices),
         cmocka_unit_test(slices_of_blocks),
         cmocka_unit_test(permutations_and_copies),
+        cmocka_unit_test(every_permutation_is_copied),
         cmocka_unit_test(strided_values_of_every_width),
         cmocka_unit_test(reshapes),
         cmocka_unit_test(what_has_no_values_is_not_decoded),
