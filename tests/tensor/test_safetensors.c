@@ -119,7 +119,8 @@ static void bad_lengths_are_refused(void **state) {
 
 static bytes good_file(void) {
     return safetensors_of(
-        "{\"__metadata__\":{\"format\":\"pt\",\"n\\u00f8te\":\"a\\nb \\ud83d\\ude00\"},"
+        "{\"__metadata__\":{\"format\":\"pt\",\"n\\u00f8te\":\"a\\nb "
+        "\\ud83d\\ude00\\udbff\\uDFFF\"},"
         "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[8,32]},"
         "\"h\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[0,8],\"extra\":[1,{\"x\":null}]}"
         ","
@@ -153,7 +154,7 @@ static void a_good_file_is_read(void **state) {
     const fr_json *meta = fr_store_metadata(s);
     assert_string_equal(json_string_value(fr_json_get(meta, "format")), "pt");
     assert_string_equal(json_string_value(fr_json_get(meta, "n\xc3\xb8te")),
-                        "a\nb \xf0\x9f\x98\x80");
+                        "a\nb \xf0\x9f\x98\x80\xf4\x8f\xbf\xbf");
     assert_null(fr_store_meta_array(s, "format"));
     fr_store_close(s);
     drop(&b);
