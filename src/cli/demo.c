@@ -16,7 +16,7 @@
 enum { FEATURES = 96, WIDTH = 128, LAYERS = 3, BATCH = 4096, SIDE = 128, CHUNK = 8192 };
 
 typedef struct demo {
-    const char *image, *out;
+    const char *image, *out, *save;
     int64_t steps;
     uint64_t seed;
     int scale;
@@ -95,20 +95,21 @@ static fr_status read_target(const char *path, fr_image *out) {
 /* ---- the network ---- */
 
 static fr_val layer(fr_graph *g, fr_val x, int i, int64_t in, int64_t out, fr_fn act) {
-    char w[16], b[16];
-    snprintf(w, sizeof w, "fc%d.weight", i);
-    snprintf(b, sizeof b, "fc%d.bias", i);
-    fr_val weight = fr_param(g, w, FR_F32, 2, (int64_t[]){out, in});
-    fr_val y =
-        fr_linear(g, x, weight, fr_param(g, b, FR_F32, 1, (int64_t[]){out}), FR_NONE, FR_FN_NONE);
-    return fr_unary(g, y, act);
+    char name[16];
+    snprintf(name, sizeof name, "fc%d", i);
+    fr_scope(g, name);
+    fr_val w = fr_param(g, "weight", FR_F32, 2, (int64_t[]){out, in});
+    fr_val b = fr_param(g, "bias", FR_F32, 1, (int64_t[]){out});
+    fr_val y = fr_unary(g, fr_linear(g, x, w, b, FR_NONE, FR_FN_NONE), act);
+    fr_scope_end(g);
+    return y;
 }
 
 static fr_val network(fr_graph *g, const demo *d, int64_t rows) {
     fr_val place = fr_input(g, "place", FR_F32, 2, (int64_t[]){rows, 2});
     float freq[FEATURES * 2];
     fr_random_normal(d->seed, fr_random_stream("demo/frequencies"), 0, freq, FEATURES * 2);
-    for (int i = 0; i < FEATURES * 2; i++) freq[i] *= 22;
+    for (int i = 0; i < FEATURES * 2; i++) freq[i] *= 16;
     fr_tensor f = fr_tensor_make(FR_F32, 2, (int64_t[]){FEATURES, 2}, freq);
     fr_val angle = fr_linear(g, place, fr_constant(g, &f), FR_NONE, FR_NONE, FR_FN_NONE);
     fr_val wave[] = {fr_unary(g, angle, FR_FN_SIN), fr_unary(g, angle, FR_FN_COS)};
@@ -204,18 +205,38 @@ static fr_status paint_with(fr_session *s, int width, int height, float *rgb) {
     return FR_OK;
 }
 
+/* The trained network alone, without loss and gradients. */
+static fr_status network_alone(const demo *d, fr_trainer *t, const fr_graph *trained, unsigned fuse,
+                               fr_graph **graph, fr_session **out) {
+    fr_graph *g = *graph = fr_graph_new();
+    *out = NULL;
+    if (!g) return FR_NOMEM;
+    fr_output(g, "colour", network(g, d, CHUNK));
+    if (fuse) FR_TRY(fr_fuse(g, fuse, NULL));
+    FR_TRY(fr_session_new_with(g, &(fr_session_opts){.pool = d->pool}, out));
+    return copy_weights(*out, g, fr_trainer_session(t), trained);
+}
+
 static fr_status paint(const demo *d, fr_trainer *t, const fr_graph *trained, int width, int height,
                        fr_image *out) {
-    fr_graph *g = fr_graph_new();
-    fr_output(g, "colour", network(g, d, CHUNK));
-    fr_session *s = NULL;
+    fr_graph *g;
+    fr_session *s;
+    fr_status st = network_alone(d, t, trained, FR_FUSE_ALL, &g, &s);
     float *rgb = fr_alloc_array(FR_MEM_IMAGE, (size_t)width * (size_t)height, 3 * sizeof *rgb);
-    fr_status st = rgb ? fr_fuse(g, FR_FUSE_ALL, NULL) : FR_NOMEM;
-    if (!st) st = fr_session_new_with(g, &(fr_session_opts){.pool = d->pool}, &s);
-    if (!st) st = copy_weights(s, g, fr_trainer_session(t), trained);
+    if (!st && !rgb) st = FR_NOMEM;
     if (!st) st = paint_with(s, width, height, rgb);
     if (!st) st = fr_image_from_f32(rgb, width, height, 3, 1.0f / 255, 0, out);
     fr_free(rgb);
+    fr_session_free(s);
+    fr_graph_free(g);
+    return st;
+}
+
+static fr_status save(const demo *d, fr_trainer *t, const fr_graph *trained) {
+    fr_graph *g;
+    fr_session *s;
+    fr_status st = network_alone(d, t, trained, 0, &g, &s);
+    if (!st) st = fr_session_save(s, d->save);
     fr_session_free(s);
     fr_graph_free(g);
     return st;
@@ -282,6 +303,7 @@ static fr_status learn(demo *d) {
     if (!st) st = start_weights(t, g, d->seed);
     if (!st) st = train(d, t);
     if (!st) st = write_result(d, t, g);
+    if (!st && d->save) st = save(d, t, g);
     fr_trainer_free(t);
     fr_graph_free(g);
     return st;
@@ -290,23 +312,23 @@ static fr_status learn(demo *d) {
 /* ---- the command ---- */
 
 static int run(int argc, char **argv) {
-    static const struct option options[] = {{"image", required_argument, NULL, 'i'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"steps", required_argument, NULL, 'n'},
-                                            {"scale", required_argument, NULL, 'x'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"compare", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"image", required_argument, NULL, 'i'}, {"output", required_argument, NULL, 'o'},
+        {"steps", required_argument, NULL, 'n'}, {"scale", required_argument, NULL, 'x'},
+        {"seed", required_argument, NULL, 's'},  {"compare", no_argument, NULL, 'c'},
+        {"save", required_argument, NULL, 'w'},  {NULL, 0, NULL, 0}};
     demo d = {.out = "learned.png", .steps = 500, .seed = 1, .scale = 3};
     double n;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "i:o:n:x:s:c", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "i:o:n:x:s:cw:", options, NULL)) != -1;) {
         if (c == 'i')
             d.image = optarg;
         else if (c == 'o')
             d.out = optarg;
         else if (c == 'c')
             d.compare = true;
+        else if (c == 'w')
+            d.save = optarg;
         else if (c == 'n' && fr_cli_number(optarg, 1, 1e6, &n))
             d.steps = (int64_t)n;
         else if (c == 'x' && fr_cli_number(optarg, 1, 16, &n))

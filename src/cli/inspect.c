@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/graph.h"
+
 /* ---- what is asked for ---- */
 
 /* FR_EXIT_OK, or the exit code of a wrong call. */
@@ -30,6 +32,10 @@ static int read_options(int argc, char **argv, fr_inspect *in) {
             in->stats = true;
         } else if (!strcmp(arg, "--offsets")) {
             in->offsets = true;
+        } else if (!strcmp(arg, "--graph") || !strcmp(arg, "--dot")) {
+            in->graph = arg + 2;
+        } else if (!strcmp(arg, "--fused")) {
+            in->fused = true;
         } else if (!strcmp(arg, "--names")) {
             if (last) return fr_cli_usage("inspect", "--names wants a pattern, like '*.attn.*'");
             in->names = argv[++i];
@@ -42,6 +48,8 @@ static int read_options(int argc, char **argv, fr_inspect *in) {
             return fr_cli_usage("inspect", "there is no option \"%s\"", arg);
         }
     }
+    if (in->fused && !in->graph)
+        return fr_cli_usage("inspect", "--fused goes with --graph or --dot");
     return in->path ? FR_EXIT_OK : fr_cli_usage("inspect", "which file or folder?");
 }
 
@@ -103,11 +111,22 @@ void fr_inspect_configs(const fr_inspect *in, void (*fn)(void *user, const char 
 
 /* ---- the command ---- */
 
+/* The graph that computes with these tensors: as the file carries it. */
+static fr_status show_graph(const fr_inspect *in) {
+    fr_graph *g;
+    FR_TRY(fr_graph_open(in->store, &g));
+    fr_status st = in->fused ? fr_fuse(g, FR_FUSE_ALL, NULL) : FR_OK;
+    if (st == FR_OK && !strcmp(in->graph, "dot")) fr_graph_dot(g, stdout);
+    if (st == FR_OK && !strcmp(in->graph, "graph")) fr_graph_print(g, stdout);
+    fr_graph_free(g);
+    return st;
+}
+
 static fr_status inspect(fr_inspect *in) {
     fr_tensor_stats *stats = NULL;
     FR_TRY(fr_store_open(in->path, &in->store));
+    if (in->graph) return show_graph(in);
     FR_TRY(choose(in));
-    /* A graph, for --graph and --dot, is made here from in->store by the model's family. */
     if (in->stats) FR_TRY(fr_inspect_all_stats(in, &stats));
     fr_status st = in->json ? fr_inspect_print_json(in, stats) : fr_inspect_print(in, stats);
     fr_free(stats);
@@ -137,6 +156,11 @@ const fr_command fr_command_inspect = {
         "  --offsets        also the file that holds each tensor, and the byte where it begins\n"
         "  --stats          also least, largest and mean value, standard deviation, NaN and\n"
         "                   infinity counts; reads every value\n"
-        "  --json           all of it as one JSON object\n",
+        "  --json           all of it as one JSON object\n"
+        "  --graph          instead: how it is computed, node by node, with its cost (for files "
+        "that\n"
+        "                   carry their graph, as `frugal demo --save` writes them)\n"
+        "  --dot            the same as a drawing for Graphviz\n"
+        "  --fused          the graph as it runs, after the fusion pass\n",
     .run = run,
 };

@@ -11,6 +11,8 @@ typedef struct fr_inspect {
     const char *names; /* a pattern; NULL: all */
     size_t limit;      /* tensors shown; they all count in the totals */
     bool json, stats, offsets;
+    const char *graph; /* "graph" or "dot"; NULL: the tensors */
+    bool fused;
     fr_store *store;
     size_t *chosen; /* the tensors whose name fits */
     size_t count;
