@@ -239,6 +239,15 @@ fr_val fr_state_of(const fr_graph *g, fr_val v) {
     return v != FR_NONE && g->values[v]->kind == FR_VALUE_STATE ? v : FR_NONE;
 }
 
+bool fr_state_changes(const fr_graph *g, fr_val state, size_t from) {
+    for (size_t i = from; i < g->node_count; i++) {
+        const fr_node *n = g->nodes[i];
+        if (!n->dead && (n->op->flags & FR_OP_STATE) && fr_state_of(g, n->in[0]) == state)
+            return true;
+    }
+    return false;
+}
+
 static fr_node *make_node(fr_graph *g, const fr_op *op, int nin, const fr_val *in,
                           const void *attr) {
     fr_node *n = fr_arena_alloc(g->arena, sizeof *n);

@@ -6,5 +6,7 @@
 
 /* The state that v is, followed through the nodes that write it; FR_NONE when v is none. */
 fr_val fr_state_of(const fr_graph *g, fr_val v);
+/* Does a node of number `from` or later write it? */
+bool fr_state_changes(const fr_graph *g, fr_val state, size_t from);
 
 #endif

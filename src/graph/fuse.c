@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "graph/builder.h"
 #include "graph/infer.h"
 
 fr_status fr_uses_of(const fr_graph *g, int32_t **out) {
@@ -35,6 +36,8 @@ bool fr_rewrite_node(fr_graph *g, fr_node *n, const fr_op *op, int nin, const fr
     memcpy(ins, in, (size_t)nin * sizeof *ins);
     memcpy(attrs, attr, op->attr_bytes);
     for (int i = 0; i < nin; i++) {
+        /* It would be read at another time, maybe after a write. */
+        if (fr_state_of(g, in[i]) != FR_NONE) return false;
         shapes[i] = *fr_desc(g, in[i]);
         shapes[i].data = NULL;
     }

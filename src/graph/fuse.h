@@ -13,7 +13,7 @@ fr_status fr_uses_of(const fr_graph *g, int32_t **uses);
 /* The living node of the given operator whose first output v is, or NULL. */
 fr_node *fr_maker_of(const fr_graph *g, fr_val v, const fr_op *op);
 /* Turns a node into another that makes the same value; false, and no change, when the shape rule
- * of op does not agree. */
+ * of op does not agree or an operand is a state. */
 bool fr_rewrite_node(fr_graph *g, fr_node *n, const fr_op *op, int nin, const fr_val *in,
                      const void *attr);
 /* All readers of `from` read `to`. */

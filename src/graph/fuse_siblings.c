@@ -6,6 +6,7 @@
  * part from the names in the checkpoint. */
 #include <string.h>
 
+#include "graph/builder.h"
 #include "graph/fuse.h"
 
 #define MOST     8  /* siblings in a group */
@@ -32,6 +33,7 @@ static bool own_param(const fr_graph *g, const int32_t *uses, fr_val v) {
 static bool is_candidate(const fr_graph *g, const int32_t *uses, const fr_node *n) {
     fr_val bias = operand(n, 2);
     if (n->dead || n->op != &fr_op_linear || operand(n, 3) != FR_NONE) return false;
+    if (fr_state_of(g, n->in[0]) != FR_NONE) return false; /* may change between siblings */
     if (!own_param(g, uses, n->in[1]) || g->values[n->in[1]]->desc.rank != 2) return false;
     return bias == FR_NONE || own_param(g, uses, bias);
 }

@@ -151,6 +151,20 @@ static fr_status call_rule(walk *w, const fr_node *n, const fr_val *dout, const 
     return fr_graph_check(w->g);
 }
 
+/* In the backward pass a state holds what was written in the meantime. */
+static fr_status check_states(const walk *w, const fr_node *n) {
+    size_t self = (size_t)w->g->values[n->out0]->node;
+    for (int k = 0; k < n->nin; k++) {
+        fr_val state = fr_state_of(w->g, n->in[k]);
+        if (state != FR_NONE && fr_state_changes(w->g, state, self + 1))
+            return fr_fail(FR_UNSUPPORTED,
+                           "%s: its gradient needs the state '%s' as it was, and that is written "
+                           "later.",
+                           n->name, w->g->values[state]->name);
+    }
+    return FR_OK;
+}
+
 static fr_status back_through(walk *w, const fr_node *n) {
     fr_val dout[FR_NODE_OUTPUTS], din[FR_NODE_INPUTS];
     bool need[FR_NODE_INPUTS];
@@ -158,6 +172,7 @@ static fr_status back_through(walk *w, const fr_node *n) {
     if (!n->op->grad)
         return fr_fail(FR_UNSUPPORTED, "%s: the operator %s has no gradient.", n->name,
                        n->op->name);
+    FR_TRY(check_states(w, n));
     if (n->segment >= 0) FR_TRY(clone_segment(w, n->segment));
     FR_TRY(call_rule(w, n, dout, need, din));
     for (int k = 0; k < n->nin; k++) {

@@ -94,16 +94,10 @@ static fr_status dense_value(fr_plan *p, fr_val v, fr_operand *out) {
 
 /* Does a later node write the state in which this memory lies? Then a view would change under its
  * readers, and the value is copied where it stands in the order of the model. */
-static bool written_later(const fr_plan *p, int32_t place, size_t node, const bool *live) {
-    const fr_graph *g = p->graph;
+static bool written_later(const fr_plan *p, int32_t place, size_t node) {
     fr_val v = p->places[place].value;
-    if (v == FR_NONE || g->values[v]->kind != FR_VALUE_STATE) return false;
-    for (size_t i = node + 1; i < g->node_count; i++) {
-        if (live[i] && (g->nodes[i]->op->flags & FR_OP_STATE) &&
-            fr_state_of(g, g->nodes[i]->in[0]) == v)
-            return true;
-    }
-    return false;
+    return v != FR_NONE && p->graph->values[v]->kind == FR_VALUE_STATE &&
+           fr_state_changes(p->graph, v, node + 1);
 }
 
 static bool view_over(const fr_plan *p, const fr_node *n, const fr_operand *under,
@@ -123,12 +117,12 @@ static bool view_over(const fr_plan *p, const fr_node *n, const fr_operand *unde
     return true;
 }
 
-static fr_status try_view(fr_plan *p, size_t i, const bool *live, bool *done) {
+static fr_status try_view(fr_plan *p, size_t i, bool *done) {
     const fr_node *n = p->graph->nodes[i];
     fr_operand under = p->at[n->in[0]];
     *done = false;
     if (!(n->op->flags & FR_OP_VIEW) || !n->op->view || n->nout != 1) return FR_OK;
-    if (written_later(p, under.place, i, live)) return FR_OK;
+    if (written_later(p, under.place, i)) return FR_OK;
     *done = view_over(p, n, &under, &p->at[n->out0]);
     if (*done || fr_is_contiguous(&under.desc)) return FR_OK;
     /* A reshape of a permuted value, say: lay it in one piece and look at that. */
@@ -155,13 +149,13 @@ static fr_status fetch(fr_plan *p, const fr_node *n, int i, fr_operand *out) {
     return readable(n->op, i, out) ? FR_OK : dense_value(p, n->in[i], out);
 }
 
-static fr_status lower_node(fr_plan *p, size_t i, const bool *live) {
+static fr_status lower_node(fr_plan *p, size_t i) {
     const fr_node *n = p->graph->nodes[i];
     fr_operand in[FR_NODE_INPUTS];
     bool viewed;
     fr_step *s;
     FR_TRY(infer(p, n));
-    FR_TRY(try_view(p, i, live, &viewed));
+    FR_TRY(try_view(p, i, &viewed));
     if (viewed) return FR_OK;
     for (int k = 0; k < n->nin; k++) FR_TRY(fetch(p, n, k, &in[k]));
     FR_TRY(add_step(p, n->op, n->attr, (int32_t)i, n->nin, n->nout, &s));
@@ -196,7 +190,7 @@ fr_status fr_plan_lower(fr_plan *p, const bool *live) {
         p->at[v].desc.data = NULL;
     }
     for (size_t i = 0; i < g->node_count; i++)
-        if (live[i]) FR_TRY(lower_node(p, i, live));
+        if (live[i]) FR_TRY(lower_node(p, i));
     for (size_t i = 0; i < g->output_count; i++) FR_TRY(lower_output(p, i));
     return FR_OK;
 }

@@ -80,6 +80,19 @@ static void barred(fr_graph *g) {
     fr_output(g, "wide", fr_add(g, plain(g, one, matrix(g, "w2", DIM, DIM)), x)); /* broadcasts */
 }
 
+/* A state that is written between the linear and what could be fused behind it. */
+static void states(fr_graph *g) {
+    fr_val x = tokens(g), kept = fr_state(g, "kept", FR_F32, 3, fr_desc(g, x)->dim);
+    kept = fr_assign(g, kept, fr_affine(g, x, 2, 1));
+    fr_val a = plain(g, kept, matrix(g, "a", DIM, DIM));
+    fr_val b = plain(g, kept, matrix(g, "b", DIM, DIM));
+    kept = fr_assign(g, kept, x);
+    fr_val c = plain(g, kept, matrix(g, "c", DIM, DIM));
+    fr_output(g, "a", fr_unary(g, a, FR_FN_RELU));
+    fr_output(g, "b", fr_add(g, b, kept));
+    fr_output(g, "c", c);
+}
+
 static const struct {
     const char *name;
     build_fn *build;
@@ -87,7 +100,7 @@ static const struct {
 } cases[] = {
     /* q, k, v -> one and three slices: +1; o + x: -1; gate, up, glu -> two: -1; down + x: -1 */
     {"transformer", transformer, 2}, {"epilogues", epilogues, 4}, {"convolution", convolution, 3},
-    {"modulated", modulated, 2},     {"barred", barred, 0},
+    {"modulated", modulated, 2},     {"barred", barred, 0},       {"states", states, 0},
 };
 
 static fr_session *run(fr_graph *g, const fr_session_opts *opts) {

@@ -186,6 +186,27 @@ static void test_refusals(void **state) {
     fr_graph_free(g);
 }
 
+static void test_states(void **state) {
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        fr_graph *g = fr_graph_new();
+        fr_val x = fr_input(g, "x", FR_F32, 1, four), d;
+        fr_val kept = fr_state(g, "kept", FR_F32, 1, four);
+        if (!late) kept = fr_assign(g, kept, fr_affine(g, x, 2, 0));
+        fr_val y = fr_mul(g, x, kept);
+        if (late) kept = fr_assign(g, kept, x);
+        if (late) {
+            assert_int_equal(fr_gradients(g, total(g, y), 1, &x, &d), FR_UNSUPPORTED);
+            toy_says("'kept'");
+            fr_graph_free(g);
+        } else {
+            float got[4]; /* the state counts as given */
+            gradient(g, total(g, y), x, got);
+            expect(got, 2, 4, 6, 8);
+        }
+    }
+}
+
 /* ---- a real chain, and the same with recomputation ---- */
 
 enum { DIM = 32, ROWS = 64, BLOCKS = 6 };
@@ -291,10 +312,15 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths_meet),          cmocka_unit_test(test_through_an_inner_value),
-        cmocka_unit_test(test_several_outputs),     cmocka_unit_test(test_independent_is_zero),
-        cmocka_unit_test(test_only_what_is_wanted), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_recompute),           cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_paths_meet),
+        cmocka_unit_test(test_through_an_inner_value),
+        cmocka_unit_test(test_several_outputs),
+        cmocka_unit_test(test_independent_is_zero),
+        cmocka_unit_test(test_only_what_is_wanted),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
