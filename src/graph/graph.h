@@ -11,7 +11,6 @@
 #include <frugal/graph.h>
 
 #include "op/op.h"
-#include "tensor/names.h"
 
 typedef enum fr_value_kind {
     FR_VALUE_NODE, /* made by a node */
