@@ -199,7 +199,7 @@ static fr_status conv_run(const fr_call *c) {
     if (fr_conv_is_depthwise(&g))
         fr_depthwise_run(c, &g, false);
     else
-        fr_conv_gemm_run(c, &g, false);
+        fr_conv_gemm_run(c, &g, false, c->in[1].data, c->scratch);
     return FR_OK;
 }
 

@@ -34,7 +34,9 @@ bool fr_conv_is_depthwise(const fr_conv_geo *g);
 size_t fr_conv_gemm_pack_bytes(const fr_call *c, const fr_conv_geo *g);
 void fr_conv_gemm_pack(const fr_call *c, const fr_conv_geo *g, void *out);
 size_t fr_conv_gemm_scratch(const fr_call *c, const fr_conv_geo *g, bool transposed);
-void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed);
+/* w: as it is, or for a transposed one in the order [group][tap, o][c] of conv_phase.c. */
+void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed, const void *w,
+                      void *scratch);
 size_t fr_conv_gemm_weight_scratch(const fr_call *c, const fr_conv_geo *g);
 void fr_conv_gemm_weight_run(const fr_call *c, const fr_conv_geo *g);
 /* Rows of the im2col matrix of one group. */
@@ -45,6 +47,10 @@ typedef struct fr_im2col {
     int64_t group;
 } fr_im2col;
 fr_gemm_rows_fn fr_im2col_rows;
+
+/* conv_phase.c: the transposed form, without the products with zeros between its source pixels. */
+size_t fr_conv_phases_scratch(const fr_call *c, const fr_conv_geo *g);
+void fr_conv_phases_run(const fr_call *c, const fr_conv_geo *g);
 
 /* depthwise.c */
 size_t fr_depthwise_pack_bytes(const fr_conv_geo *g);

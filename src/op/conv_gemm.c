@@ -7,7 +7,6 @@
  * The rows of im2col are made where the product packs its panels and never stand in memory as a
  * whole; only the weight gradient writes a chunk of them down, because there they are B. */
 #include "op/conv.h"
-#include "op/copy.h"
 
 #include <string.h>
 
@@ -42,29 +41,33 @@ static void line(const char *row, int64_t first, int64_t length, int64_t at, int
         memset(out + (size_t)(hi - at) * bytes, 0, (size_t)(at + count - hi) * bytes);
 }
 
-/* Columns k0 .. k0+count-1 of the row of result pixel (n, p). */
-static void pixel_row(const fr_im2col *j, int64_t n, const int64_t p[3], int64_t k0, int64_t count,
-                      char *out) {
+/* The next result pixel in row order. */
+static inline void advance(const fr_conv_geo *g, int64_t *n, int64_t p[3]) {
+    for (int a = 2; a >= 0; a--) {
+        if (++p[a] < g->out[a]) return;
+        p[a] = 0;
+    }
+    ++*n;
+}
+
+/* Values at .. at+count-1 of line l for `rows` result pixels from (n, p) on. */
+static void lines(const fr_im2col *j, int64_t n, const int64_t first[3], int64_t rows, int64_t l,
+                  int64_t at, int64_t count, char *out, size_t step) {
     const fr_conv_geo *g = j->geo;
     bool merge = merged(g);
-    int64_t kw = merge ? 1 : g->k[2], len = merge ? g->k[2] * g->cg : g->cg;
-    int64_t l = k0 / len, at = k0 % len;
-    while (count > 0) {
-        int64_t run = FR_MIN(len - at, count);
-        int64_t t = source(g, 0, p[0], l / kw / g->k[1]);
-        int64_t y = source(g, 1, p[1], l / kw % g->k[1]);
-        int64_t x = merge ? p[2] * g->stride[2] - g->before[2] : source(g, 2, p[2], l % kw);
+    int64_t kw = merge ? 1 : g->k[2];
+    int64_t t0 = l / kw / g->k[1], t1 = l / kw % g->k[1], t2 = l % kw;
+    int64_t p[3] = {first[0], first[1], first[2]};
+    for (int64_t i = 0; i < rows; i++, out += step, advance(g, &n, p)) {
+        int64_t t = source(g, 0, p[0], t0), y = source(g, 1, p[1], t1);
+        int64_t x = merge ? p[2] * g->stride[2] - g->before[2] : source(g, 2, p[2], t2);
         if (t < 0 || y < 0 || (!merge && x < 0)) {
-            memset(out, 0, (size_t)run * j->size);
-        } else {
-            int64_t pixel = ((n * g->in[0] + t) * g->in[1] + y) * g->in[2];
-            const char *row = (const char *)j->x + (size_t)(pixel * g->c) * j->size;
-            line(row, x * g->c + j->group * g->cg, g->in[2] * g->c, at, run, out, j->size);
+            memset(out, 0, (size_t)count * j->size);
+            continue;
         }
-        out += (size_t)run * j->size;
-        count -= run;
-        at = 0;
-        l++;
+        int64_t pixel = ((n * g->in[0] + t) * g->in[1] + y) * g->in[2];
+        const char *row = (const char *)j->x + (size_t)(pixel * g->c) * j->size;
+        line(row, x * g->c + j->group * g->cg, g->in[2] * g->c, at, count, out, j->size);
     }
 }
 
@@ -72,17 +75,17 @@ void fr_im2col_rows(void *arg, int64_t row, int64_t rows, int64_t k0, int64_t co
                     int64_t ld) {
     const fr_im2col *j = arg;
     const fr_conv_geo *g = j->geo;
-    int64_t p[3], left = row;
-    p[2] = left % g->out[2], left /= g->out[2];
-    p[1] = left % g->out[1], left /= g->out[1];
-    p[0] = left % g->out[0], left /= g->out[0];
-    for (int64_t i = 0; i < rows; i++) {
-        pixel_row(j, left, p, k0, count, (char *)out + (size_t)(i * ld) * j->size);
-        for (int a = 2; a >= 0; a--) {
-            if (++p[a] < g->out[a]) break;
-            p[a] = 0;
-            if (a == 0) left++;
-        }
+    int64_t p[3], n = row, len = merged(g) ? g->k[2] * g->cg : g->cg;
+    for (int a = 2; a >= 0; a--) {
+        p[a] = n % g->out[a];
+        n /= g->out[a];
+    }
+    char *to = out;
+    for (int64_t l = k0 / len, at = k0 % len; count > 0; l++, at = 0) {
+        int64_t run = FR_MIN(len - at, count);
+        lines(j, n, p, rows, l, at, run, to, (size_t)ld * j->size);
+        to += (size_t)run * j->size;
+        count -= run;
     }
 }
 
@@ -164,21 +167,6 @@ void fr_conv_gemm_pack(const fr_call *c, const fr_conv_geo *g, void *out) {
     }
 }
 
-/* w [o, taps, cg] as the forward sees it, to [group][tap turned around][o of group][cg]. */
-static void turn_weight(const fr_call *c, const fr_conv_geo *g, void *out) {
-    int64_t o = g->cg, ci = g->og; /* in the words of the forward convolution */
-    for (int64_t t = 0; t < g->taps; t++) {
-        fr_copy copy = {.rank = 3, .size = bytes_of(c->in[1].dtype)};
-        copy.src = (const char *)c->in[1].data + (size_t)(t * ci) * copy.size;
-        copy.dst = (char *)out + (size_t)((g->taps - 1 - t) * o * ci) * copy.size;
-        copy.dim[0] = g->groups, copy.dim[1] = o, copy.dim[2] = ci;
-        copy.src_stride[0] = o * g->taps * ci, copy.src_stride[1] = g->taps * ci;
-        copy.dst_stride[0] = g->taps * o * ci, copy.dst_stride[1] = ci;
-        copy.src_stride[2] = copy.dst_stride[2] = 1;
-        fr_copy_run(&copy, c->pool);
-    }
-}
-
 /* ---- run ---- */
 
 /* Many small groups: one product a thread. The cut goes by the groups alone. */
@@ -186,19 +174,10 @@ static bool groups_in_parallel(const fr_conv_geo *g) {
     return g->groups >= 8;
 }
 
-static size_t turned_bytes(const fr_call *c, const fr_conv_geo *g, bool transposed) {
-    size_t values = (size_t)(g->groups * g->taps * g->cg * g->og);
-    return transposed ? fr_round_up(values * bytes_of(c->in[1].dtype), FR_ALIGN) : 0;
-}
-
 size_t fr_conv_gemm_scratch(const fr_call *c, const fr_conv_geo *g, bool transposed) {
     fr_gemm m = product_of(c, g, transposed);
-    size_t each;
-    if (groups_in_parallel(g))
-        each = (size_t)fr_pool_threads(c->pool) * fr_round_up(fr_gemm_scratch(&m, NULL), FR_ALIGN);
-    else
-        each = fr_gemm_scratch(&m, c->pool);
-    return turned_bytes(c, g, transposed) + each;
+    if (!groups_in_parallel(g)) return fr_gemm_scratch(&m, c->pool);
+    return (size_t)fr_pool_threads(c->pool) * fr_round_up(fr_gemm_scratch(&m, NULL), FR_ALIGN);
 }
 
 typedef struct groups_job {
@@ -217,13 +196,10 @@ static void one_group(void *arg, size_t thread, size_t i) {
     fr_gemm_run(&m, j->scratch + thread * j->each, NULL);
 }
 
-void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed) {
-    groups_job j = {c, g, transposed, c->in[1].data, c->scratch, 0};
-    if (transposed) {
-        turn_weight(c, g, c->scratch);
-        j.w = c->scratch;
-        j.scratch += turned_bytes(c, g, transposed);
-    }
+void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed, const void *w,
+                      void *scratch) {
+    groups_job j = {c, g, transposed, w, scratch, 0};
+    if (g->rows == 0) return;
     if (groups_in_parallel(g)) {
         fr_gemm m = product_of(c, g, transposed);
         j.each = fr_round_up(fr_gemm_scratch(&m, NULL), FR_ALIGN);
@@ -232,8 +208,8 @@ void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed) {
     }
     for (int64_t i = 0; i < g->groups; i++) {
         fr_im2col rows;
-        fr_gemm m = product_at(c, g, transposed, i, j.w, &rows);
-        fr_gemm_run(&m, j.scratch, c->pool);
+        fr_gemm m = product_at(c, g, transposed, i, w, &rows);
+        fr_gemm_run(&m, scratch, c->pool);
     }
 }
 

@@ -18,8 +18,7 @@ static fr_conv_geo transposed_geo(const fr_call *c) {
 
 static size_t transpose_scratch(const fr_call *c) {
     fr_conv_geo g = transposed_geo(c);
-    return fr_conv_is_depthwise(&g) ? fr_depthwise_scratch(c, &g)
-                                    : fr_conv_gemm_scratch(c, &g, true);
+    return fr_conv_is_depthwise(&g) ? fr_depthwise_scratch(c, &g) : fr_conv_phases_scratch(c, &g);
 }
 
 static fr_status transpose_run(const fr_call *c) {
@@ -28,7 +27,7 @@ static fr_status transpose_run(const fr_call *c) {
     if (fr_conv_is_depthwise(&g))
         fr_depthwise_run(c, &g, true);
     else
-        fr_conv_gemm_run(c, &g, true);
+        fr_conv_phases_run(c, &g);
     return FR_OK;
 }
 
