@@ -311,6 +311,7 @@ static fr_status add_all(reader *r, const fr_source *f) {
         t->end = t->begin + fr_bytes(&t->shape);
     }
     qsort(r->records, r->count, sizeof *r->records, by_place);
+    FR_TRY(fr_store_reserve(r->store, r->count));
     const record *last = NULL; /* that has bytes */
     for (size_t i = 0; i < r->count; i++) {
         const record *t = &r->records[i];

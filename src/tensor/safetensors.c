@@ -15,12 +15,18 @@
 
 #define HEADER_MAX 100000000u /* the format's limit */
 
+/* Kept small: there may be a hundred thousand. */
 typedef struct record {
     char *name;
-    fr_tensor shape;
     uint64_t begin, end;
-    size_t number; /* in the header */
+    int64_t dim[FR_MAX_DIMS];
+    uint32_t number; /* in the header */
+    uint8_t dtype, rank;
 } record;
+
+static fr_tensor shape_of(const record *t) {
+    return fr_tensor_make((fr_dtype)t->dtype, t->rank, t->dim, NULL);
+}
 
 typedef struct reader {
     fr_store *store;
@@ -52,8 +58,8 @@ static fr_status read_dtype(reader *r, record *t) {
     size_t bytes;
     if (!fr_scan_string(&r->scan, &text, &bytes)) return broken(r);
     memcpy(dtype, text, FR_MIN(bytes, sizeof dtype - 1));
-    if (bytes < sizeof dtype) t->shape.dtype = fr_dtype_from_safetensors(dtype);
-    if (t->shape.dtype != FR_NOTYPE) return FR_OK;
+    if (bytes < sizeof dtype) t->dtype = (uint8_t)fr_dtype_from_safetensors(dtype);
+    if (t->dtype != FR_NOTYPE) return FR_OK;
     char shown[FR_NAME_TEXT];
     return fr_fail(FR_UNSUPPORTED,
                    "%s: tensor '%s' has the number type '%s', which Frugal does not know.", r->path,
@@ -67,14 +73,14 @@ static fr_status read_shape(reader *r, record *t) {
     if (!fr_scan_take(&r->scan, '[')) return broken(r);
     for (bool first = true; fr_scan_more(&r->scan, ']', &first); rank++) {
         if (!fr_scan_count(&r->scan, &dim)) break;
-        if (rank < FR_MAX_DIMS) t->shape.dim[rank] = dim;
+        if (rank < FR_MAX_DIMS) t->dim[rank] = dim;
     }
     if (r->scan.error) return broken(r);
     if (rank > FR_MAX_DIMS)
         return fr_fail(FR_UNSUPPORTED,
                        "%s: tensor '%s' has %zu dimensions; Frugal handles at most %d.", r->path,
                        fr_name_text(t->name, name), rank, FR_MAX_DIMS);
-    t->shape.rank = (int)rank;
+    t->rank = (uint8_t)rank;
     return FR_OK;
 }
 
@@ -90,21 +96,21 @@ static fr_status read_offsets(reader *r, record *t) {
 }
 
 /* Dtype, shape and place must agree with each other and with the file. */
-static fr_status check_record(const reader *r, record *t) {
+static fr_status check_record(const reader *r, const record *t) {
     char what[FR_NAME_TEXT + 16], name[FR_NAME_TEXT];
     snprintf(what, sizeof what, "tensor '%s'", fr_name_text(t->name, name));
-    if (fr_shape_check(what, t->shape.dtype, t->shape.rank, t->shape.dim) != FR_OK)
+    if (fr_shape_check(what, (fr_dtype)t->dtype, t->rank, t->dim) != FR_OK)
         return fr_fail_in(FR_FORMAT, "%s", r->path);
-    fr_set_contiguous(&t->shape);
+    fr_tensor shape = shape_of(t);
     if (t->begin > t->end) return wrong(r, t, "ends before it begins");
     if (t->end > r->data_bytes)
         return fr_fail(
             FR_FORMAT, "%s: tensor '%s' ends at byte %llu of the data, which has only %llu.",
             r->path, name, (unsigned long long)t->end, (unsigned long long)r->data_bytes);
-    if (t->end - t->begin != fr_bytes(&t->shape)) {
-        char shape[FR_SHAPE_TEXT];
+    if (t->end - t->begin != fr_bytes(&shape)) {
+        char text[FR_SHAPE_TEXT];
         return fr_fail(FR_FORMAT, "%s: tensor '%s' is %s, which takes %zu bytes, but it has %llu.",
-                       r->path, name, fr_shape_text(&t->shape, shape), fr_bytes(&t->shape),
+                       r->path, name, fr_shape_text(&shape, text), fr_bytes(&shape),
                        (unsigned long long)(t->end - t->begin));
     }
     return FR_OK;
@@ -204,7 +210,7 @@ static fr_status read_entry(reader *r) {
     if (meta) return read_metadata(r);
     FR_TRY(fr_grow((void **)&r->records, &r->cap, r->count + 1, sizeof *r->records));
     record *t = &r->records[r->count];
-    *t = (record){.number = r->count, .name = name};
+    *t = (record){.number = (uint32_t)r->count, .name = name};
     FR_TRY(read_record(r, t));
     r->count++;
     return FR_OK;
@@ -232,9 +238,11 @@ static fr_status add_all(reader *r, uint64_t data_at) {
     for (size_t i = 1; i < r->count && sorted; i++)
         sorted = by_place(&r->records[i - 1], &r->records[i]) < 0;
     if (!sorted) qsort(r->records, r->count, sizeof *r->records, by_place);
+    FR_TRY(fr_store_reserve(r->store, r->count));
     for (size_t i = 0; i < r->count; i++) {
         const record *t = &r->records[i];
-        FR_TRY(fr_store_add(r->store, t->name, &t->shape, r->file, data_at + t->begin));
+        fr_tensor shape = shape_of(t);
+        FR_TRY(fr_store_add(r->store, t->name, &shape, r->file, data_at + t->begin));
     }
     uint64_t end = 0;
     for (size_t i = 0; i < r->count; end = r->records[i++].end) {

@@ -87,6 +87,10 @@ static size_t alignment(fr_dtype t) {
     return info->block > 1 ? 1 : (size_t)info->bytes;
 }
 
+fr_status fr_store_reserve(fr_store *s, size_t more) {
+    return fr_grow((void **)&s->entries, &s->entry_cap, s->names.count + more, sizeof *s->entries);
+}
+
 fr_status fr_store_add(fr_store *s, const char *name, const fr_tensor *shape, uint32_t file,
                        uint64_t offset) {
     const fr_source *f = &s->files[file];

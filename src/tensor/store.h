@@ -1,7 +1,7 @@
 /* store.h: the inside of the store, and the writers. What a reader needs is in <frugal/store.h>.
  *
  * One file a format (safetensors.c, gguf.c, folder.c) fills the same list of named tensors; store.c
- * finds by name and owns the mappings. */
+ * finds by name and owns the mappings. Once open, a store may be read by several threads at once. */
 #ifndef FR_TENSOR_STORE_H
 #define FR_TENSOR_STORE_H
 

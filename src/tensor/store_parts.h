@@ -59,6 +59,8 @@ fr_status fr_store_lend(fr_store *s, const char *name, const uint8_t *data, size
  * lives in the arena. Says it when there is one of that name already. */
 fr_status fr_store_add(fr_store *s, const char *name, const fr_tensor *shape, uint32_t file,
                        uint64_t offset);
+/* Room for so many more, in one piece. */
+fr_status fr_store_reserve(fr_store *s, size_t more);
 /* name of `bytes` bytes with the prefix before it, in the arena. */
 char *fr_store_keep(fr_store *s, const char *prefix, const char *name, size_t bytes);
 
