@@ -13,15 +13,25 @@
 
 #include "op/attention.h"
 
-enum { ROWS = 128, KEYS = 256 };
+enum { ROWS = 256, KEYS = 256 };
+
+/* Rows of a tile: many share each packing of keys, few make enough items for all threads. */
+static int64_t most_rows(const attn_shape *a) {
+    return a->rows >= 2048 ? ROWS : ROWS / 2;
+}
+
+/* Which keys a tile holds, and where they lie. */
+typedef struct key_tile {
+    int64_t count, key[KEYS];
+    const void *k[KEYS], *v[KEYS];
+} key_tile;
 
 typedef struct tile_work {
     void *panel, *rows, *cols;
     float *o, *s;
     float top[ROWS], sum[ROWS], by[FR_ATTN_LANES], fade[FR_ATTN_LANES];
     int64_t lo[ROWS], hi[ROWS]; /* what each row sees; nothing past the last row */
-    int64_t key[KEYS];
-    const void *k[KEYS], *v[KEYS];
+    key_tile now, next;
 } tile_work;
 
 typedef struct tile_run {
@@ -114,10 +124,11 @@ static void put_back(const tile_run *t, tile_work *w, int p, int64_t from, int64
     float *o = w->o + p * lanes * fr_attn_ld(t->a->dim);
     for (int64_t j = from; j < to; j++)
         for (int64_t d = 0; d < t->a->dim; d++) {
-            float x = value(w->v[j], t->a->half, d);
+            float x = value(w->now.v[j], t->a->half, d);
             if (isfinite(x)) continue;
             for (int lane = 0; lane < lanes; lane++)
-                if (w->key[j] >= w->lo[p * lanes + lane] && w->key[j] < w->hi[p * lanes + lane])
+                if (w->now.key[j] >= w->lo[p * lanes + lane] &&
+                    w->now.key[j] < w->hi[p * lanes + lane])
                     o[d * lanes + lane] += x;
         }
 }
@@ -153,12 +164,12 @@ static void panel_step(const tile_run *t, const tile_item *it, tile_work *w, int
     const int64_t ld = fr_attn_ld(a->dim);
     int64_t from = 0, to = count;
     bool cut = false;
-    if (a->attr.mask != FR_MASK_BLOCKS) cut = limits(it, w, lanes, p, w->key[0], &from, &to);
+    if (a->attr.mask != FR_MASK_BLOCKS) cut = limits(it, w, lanes, p, w->now.key[0], &from, &to);
     if (from >= to) return;
     const size_t size = path->pairs ? 2 : 4;
     path->score((float *)w->panel + p * lanes * ld, (char *)w->rows + (size_t)(from * ld) * size,
                 to - from, a->dim, w->s);
-    if (cut) mask(t, w, p, w->key[from], to - from);
+    if (cut) mask(t, w, p, w->now.key[from], to - from);
     path->softmax(w->s, to - from, a->c, w->top + p * lanes, w->sum + p * lanes, w->fade);
     path->accumulate(w->s, (char *)w->cols + (size_t)(from * path->group) * size, to - from, a->dim,
                      KEYS, w->fade, w->o + p * lanes * ld);
@@ -186,6 +197,37 @@ static void finish(const tile_run *t, const tile_item *it, tile_work *w) {
     }
 }
 
+static void next_keys(const tile_run *t, const tile_item *it, attn_keys *keys, key_tile *out) {
+    out->count = attn_keys_next(keys, KEYS, out->key);
+    for (int64_t j = 0; j < out->count; j++) {
+        out->k[j] = attn_row(&t->k, it->b, out->key[j], it->kv);
+        out->v[j] = attn_row(&t->v, it->b, out->key[j], it->kv);
+    }
+}
+
+/* Rows of one head lie far apart, where no prefetcher of the machine looks: part `p` of `parts`. */
+static void fetch(const attn_shape *a, const key_tile *k, int p, int parts) {
+    const int64_t bytes = a->dim * (a->half ? 2 : 4);
+    for (int64_t j = k->count * p / parts; j < k->count * (p + 1) / parts; j++)
+        for (int64_t at = 0; at < bytes; at += 64) {
+            __builtin_prefetch((const char *)k->k[j] + at, 0, 2);
+            __builtin_prefetch((const char *)k->v[j] + at, 0, 2);
+        }
+}
+
+/* Packs the tile of keys at hand and takes every panel over it; the tile after it is on its way. */
+static void key_tile_step(const tile_run *t, const tile_item *it, tile_work *w, attn_keys *keys) {
+    const attn_shape *a = t->a;
+    t->path->pack_rows(w->now.k, w->now.count, a->half, a->dim, w->rows);
+    bool finite = t->path->pack_cols(w->now.v, w->now.count, a->half, a->dim, KEYS, w->cols);
+    if (!finite) take_out(t, w);
+    next_keys(t, it, keys, &w->next);
+    for (int p = 0; p < it->panels; p++) {
+        fetch(a, &w->next, p, it->panels);
+        panel_step(t, it, w, p, w->now.count, finite);
+    }
+}
+
 static void item(void *arg, size_t thread, size_t i) {
     const tile_run *t = arg;
     const attn_shape *a = t->a;
@@ -193,19 +235,14 @@ static void item(void *arg, size_t thread, size_t i) {
     tile_work *w = carve(a, &c);
     const int64_t pair = (int64_t)i / t->tiles;
     tile_item it = {.b = pair / a->kv_heads, .kv = pair % a->kv_heads};
-    attn_row_tile(a, ROWS, (int64_t)i % t->tiles, &it.first, &it.end);
+    attn_row_tile(a, most_rows(a), (int64_t)i % t->tiles, &it.first, &it.end);
     if (it.first >= it.end) return;
     begin(t, &it, w);
     attn_keys keys = attn_keys_of(a, it.b, it.first, it.end);
-    for (int64_t count; (count = attn_keys_next(&keys, KEYS, w->key)) > 0;) {
-        for (int64_t j = 0; j < count; j++) {
-            w->k[j] = attn_row(&t->k, it.b, w->key[j], it.kv);
-            w->v[j] = attn_row(&t->v, it.b, w->key[j], it.kv);
-        }
-        t->path->pack_rows(w->k, count, a->half, a->dim, w->rows);
-        bool finite = t->path->pack_cols(w->v, count, a->half, a->dim, KEYS, w->cols);
-        if (!finite) take_out(t, w);
-        for (int p = 0; p < it.panels; p++) panel_step(t, &it, w, p, count, finite);
+    next_keys(t, &it, &keys, &w->now);
+    while (w->now.count) {
+        key_tile_step(t, &it, w, &keys);
+        w->now = w->next;
     }
     finish(t, &it, w);
 }
@@ -223,6 +260,6 @@ void attn_tile_run(const attn_shape *a, const fr_call *c) {
                   .lse = c->out[1].data,
                   .scratch = c->scratch,
                   .per_thread = count.used,
-                  .tiles = attn_row_tiles(a, ROWS)};
+                  .tiles = attn_row_tiles(a, most_rows(a))};
     fr_pool_run_thread(c->pool, (size_t)(a->batch * a->kv_heads * t.tiles), item, &t);
 }
