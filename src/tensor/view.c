@@ -43,7 +43,8 @@ fr_status fr_shape_check(const char *what, fr_dtype t, int rank, const int64_t *
     if (info->block > 1 && (rank == 0 || dim[rank - 1] % info->block))
         return fr_fail(FR_INVALID, "%s has rows of %lld values, but %s comes in blocks of %d.",
                        what, rank ? (long long)dim[rank - 1] : 1LL, info->name, info->block);
-    if (__builtin_mul_overflow(values / info->block + 1, (int64_t)info->bytes, &bytes))
+    int64_t blocks = values / info->block + (values % info->block != 0);
+    if (__builtin_mul_overflow(blocks, (int64_t)info->bytes, &bytes))
         return fr_fail(FR_NOMEM, "%s takes more bytes than 63 bits can count.", what);
     return FR_OK;
 }
