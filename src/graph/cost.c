@@ -10,6 +10,16 @@ static bool is_free(const fr_call *c) {
     return (c->op->flags & FR_OP_VIEW) && c->op->view && c->op->view(c, &view, &offset);
 }
 
+/* An operator knows its operations, and whether it reads less than the whole of its inputs: some
+ * rows of a table, be it a value or a parameter. */
+static void take_hook(const fr_call *c, fr_cost *out) {
+    fr_cost own = {0};
+    c->op->cost(c, &own);
+    out->ops = own.ops;
+    if (own.read > 0 && own.read < out->read) out->read = own.read;
+    if (own.read > out->read) out->param = FR_MIN(out->param, own.read - out->read);
+}
+
 fr_status fr_node_cost(const fr_graph *g, size_t node, fr_cost *out) {
     fr_tensor in[FR_NODE_INPUTS], outs[FR_NODE_OUTPUTS];
     *out = (fr_cost){0};
@@ -26,7 +36,7 @@ fr_status fr_node_cost(const fr_graph *g, size_t node, fr_cost *out) {
     }
     for (int i = 0; i < n->nout; i++) out->write += (double)fr_bytes(&outs[i]);
     out->ops = (double)fr_values(&outs[0]);
-    if (n->op->cost) n->op->cost(&c, out);
+    if (n->op->cost) take_hook(&c, out);
     return FR_OK;
 }
 

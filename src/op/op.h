@@ -114,7 +114,9 @@ struct fr_op {
     size_t (*pack_bytes)(const fr_call *c);
     fr_status (*pack)(const fr_call *c, void *out);
     fr_status (*grad)(fr_grad *r);
-    void (*cost)(const fr_call *c, fr_cost *cost); /* only ops; default: one a value of output */
+    /* Fills ops (default: one a value of output), and read where not all of the inputs is read; the
+     * graph counts the other bytes. */
+    void (*cost)(const fr_call *c, fr_cost *cost);
 };
 
 /* ---- the builder: how constructors and gradient rules add nodes ---- */

@@ -68,6 +68,27 @@ static void test_linear(void **state) {
     fr_graph_free(g);
 }
 
+/* A table of which some rows are read, and operators that count their bytes themselves. */
+static void test_what_is_read(void **state) {
+    (void)state;
+    fr_graph *g = fr_graph_new();
+    fr_val ids = fr_input(g, "ids", FR_I32, 1, (int64_t[]){5});
+    fr_val table = fr_param(g, "table", FR_F32, 2, (int64_t[]){1000, 16});
+    fr_val x = fr_embedding(g, table, ids);
+    fr_val w = fr_param(g, "w", FR_F32, 1, (int64_t[]){16});
+    fr_val y = fr_rmsnorm(g, x, w, FR_NONE, FR_NONE, 1e-5f);
+    fr_val z = fr_glu(g, y, x, FR_FN_SILU);
+    fr_output(g, "z", z);
+    fr_cost c;
+    toy_good(fr_node_cost(g, 0, &c));
+    assert_true(c.read == 5 * 4 && c.param == 5 * 16 * 4 && c.write == 5 * 16 * 4);
+    toy_good(fr_node_cost(g, 1, &c));
+    assert_true(c.read == 5 * 16 * 4 && c.param == 16 * 4 && c.write == 5 * 16 * 4);
+    toy_good(fr_node_cost(g, 2, &c));
+    assert_true(c.read == 2 * 5 * 16 * 4 && c.param == 0 && c.write == 5 * 16 * 4);
+    fr_graph_free(g);
+}
+
 static char *printed(fr_graph *g, void (*print)(fr_graph *, FILE *)) {
     char *text = NULL;
     size_t bytes = 0;
@@ -135,9 +156,8 @@ static void test_drawing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_figures),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_figures),      cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_what_is_read), cmocka_unit_test(test_table),
         cmocka_unit_test(test_drawing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
