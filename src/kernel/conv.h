@@ -39,6 +39,11 @@ typedef struct fr_conv_kernels {
     void (*dw_weight_f32)(const fr_dw_row *d, const float *dy, float *dw);
     void (*dw_weight_bf16)(const fr_dw_row *d, const uint16_t *dy, float *dw);
 
+    /* out[i] = scale (tap[0][i] + tap[1][i] + ...), and the largest of them; NaN wins. */
+    void (*pool_avg_f32)(float *out, const void *const *tap, int taps, float scale, size_t n);
+    void (*pool_avg_bf16)(float *out, const void *const *tap, int taps, float scale, size_t n);
+    void (*pool_max_f32)(float *out, const void *const *tap, int taps, size_t n);
+    void (*pool_max_bf16)(float *out, const void *const *tap, int taps, size_t n);
     /* acc[i] += scale x[i] with one rounding when scale is 1 */
     void (*add_f32)(float *acc, const float *x, size_t n);
     void (*add_bf16)(float *acc, const uint16_t *x, size_t n);
@@ -60,6 +65,10 @@ void fr_conv_kernels_fill(unsigned cpu, fr_conv_kernels *out);
     void dw_back_bf16_##isa(const fr_dw_row *, float *);                                           \
     void dw_weight_f32_##isa(const fr_dw_row *, const float *, float *);                           \
     void dw_weight_bf16_##isa(const fr_dw_row *, const uint16_t *, float *);                       \
+    void pool_avg_f32_##isa(float *, const void *const *, int, float, size_t);                     \
+    void pool_avg_bf16_##isa(float *, const void *const *, int, float, size_t);                    \
+    void pool_max_f32_##isa(float *, const void *const *, int, size_t);                            \
+    void pool_max_bf16_##isa(float *, const void *const *, int, size_t);                           \
     void conv_add_f32_##isa(float *, const float *, size_t);                                       \
     void conv_add_bf16_##isa(float *, const uint16_t *, size_t);                                   \
     void conv_axpy_f32_##isa(float *, float, const float *, size_t);                               \

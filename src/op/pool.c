@@ -25,11 +25,13 @@ static const fr_attr_field pool_fields[] = {
 
 /* Channels that are summed at once on the stack. */
 #define CHANNELS 512
+/* A window has at most so many pixels. */
+#define TAPS 1024
 
 typedef struct pooling {
     const pool_attr *a;
     int64_t n, h, w, c, oh, ow; /* the picture and its windows */
-    bool half;
+    bool half, max;
     const void *x, *dy;
     void *out;
     int64_t chunk; /* rows of an item */
@@ -47,10 +49,10 @@ static fr_status check(const char *op, const pool_attr *a, const fr_tensor *x, f
         return fr_fail(FR_INVALID,
                        "%s: needs [n, height, width, channels] in f32 or bf16, this is %s", op,
                        text);
-    if (a->kernel < 1 || a->stride < 1 || a->pad < 0 || a->pad > a->kernel / 2)
+    if (a->kernel < 1 || a->kernel > 32 || a->stride < 1 || a->pad < 0 || a->pad > a->kernel / 2)
         return fr_fail(FR_INVALID,
-                       "%s: kernel %d, stride %d and padding %d make no sense together; padding is "
-                       "at most half the kernel",
+                       "%s: kernel %d, stride %d and padding %d make no sense together; a kernel "
+                       "is at most 32, padding half of it",
                        op, a->kernel, a->stride, a->pad);
     for (int i = 1; i < 3; i++)
         if (x->dim[i] > INT32_MAX || x->dim[i] + 2 * (int64_t)a->pad < a->kernel)
@@ -135,34 +137,47 @@ static fr_status avgpool_shape(const fr_call *c) {
     return set_out(&c->out[0], &y);
 }
 
-static void average_pixel(const pooling *p, int64_t n, int64_t oy, int64_t ox, int64_t c0,
-                          int64_t count, float *acc) {
-    int64_t y0, y1, x0, x1;
-    window(p->a, oy, p->h, &y0, &y1);
+/* One window over `count` channels: the taps in groups that fit a list on the stack. */
+static void pool_pixel(const pooling *p, int64_t row, int64_t ox, int64_t c0, int64_t count,
+                       float *out) {
+    const fr_conv_kernels *k = &fr_kernel()->conv;
+    const void *tap[TAPS];
+    int64_t y0, y1, x0, x1, n = row / p->oh;
+    int taps = 0;
+    window(p->a, row % p->oh, p->h, &y0, &y1);
     window(p->a, ox, p->w, &x0, &x1);
-    float scale = 1.0f / (float)((y1 - y0) * (x1 - x0));
-    memset(acc, 0, (size_t)count * sizeof *acc);
     for (int64_t y = y0; y < y1; y++)
         for (int64_t x = x0; x < x1; x++)
-            axpy(p, acc, scale, value_at(p, p->x, ((n * p->h + y) * p->w + x) * p->c + c0), count);
+            tap[taps++] = value_at(p, p->x, ((n * p->h + y) * p->w + x) * p->c + c0);
+    float scale = 1.0f / (float)FR_MAX_OF(taps, 1);
+    if (p->max)
+        (p->half ? k->pool_max_bf16 : k->pool_max_f32)(out, tap, taps, (size_t)count);
+    else
+        (p->half ? k->pool_avg_bf16 : k->pool_avg_f32)(out, tap, taps, scale, (size_t)count);
 }
 
-static void average_rows(void *arg, size_t start, size_t end) {
+static void pool_rows(void *arg, size_t start, size_t end) {
     const pooling *p = arg;
-    float acc[CHANNELS];
+    float sums[CHANNELS];
     for (int64_t row = (int64_t)start; row < (int64_t)end; row++)
-        for (int64_t ox = 0; ox < p->ow; ox++)
+        for (int64_t ox = 0; ox < p->ow; ox++) {
+            int64_t at = (row * p->ow + ox) * p->c;
+            if (!p->half) {
+                pool_pixel(p, row, ox, 0, p->c, (float *)p->out + at);
+                continue;
+            }
             for (int64_t c0 = 0; c0 < p->c; c0 += CHANNELS) {
                 int64_t count = FR_MIN(CHANNELS, p->c - c0);
-                average_pixel(p, row / p->oh, row % p->oh, ox, c0, count, acc);
-                store(p, (row * p->ow + ox) * p->c + c0, acc, count);
+                pool_pixel(p, row, ox, c0, count, sums);
+                store(p, at + c0, sums, count);
             }
+        }
 }
 
 static fr_status avgpool_run(const fr_call *c) {
     pooling p = pooling_of(c, &c->in[0], &c->out[0]);
     p.x = c->in[0].data;
-    over_rows(&p, c->pool, p.n * p.oh, p.ow, average_rows);
+    over_rows(&p, c->pool, p.n * p.oh, p.ow, pool_rows);
     return FR_OK;
 }
 
@@ -287,23 +302,11 @@ static void winners(const pooling *p, int64_t n, int64_t oy, int64_t ox, int64_t
         }
 }
 
-static void max_rows(void *arg, size_t start, size_t end) {
-    const pooling *p = arg;
-    float best[CHANNELS];
-    int32_t which[CHANNELS];
-    for (int64_t row = (int64_t)start; row < (int64_t)end; row++)
-        for (int64_t ox = 0; ox < p->ow; ox++)
-            for (int64_t c0 = 0; c0 < p->c; c0 += CHANNELS) {
-                int64_t count = FR_MIN(CHANNELS, p->c - c0);
-                winners(p, row / p->oh, row % p->oh, ox, c0, count, best, which);
-                store(p, (row * p->ow + ox) * p->c + c0, best, count);
-            }
-}
-
 static fr_status maxpool_run(const fr_call *c) {
     pooling p = pooling_of(c, &c->in[0], &c->out[0]);
     p.x = c->in[0].data;
-    over_rows(&p, c->pool, p.n * p.oh, p.ow, max_rows);
+    p.max = true;
+    over_rows(&p, c->pool, p.n * p.oh, p.ow, pool_rows);
     return FR_OK;
 }
 

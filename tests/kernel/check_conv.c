@@ -109,6 +109,23 @@ static void run_sums(const fr_conv_kernels *k, const fr_conv_kernels *ref, size_
     check_close(a, b, n, 1e-6, 1e-6);
 }
 
+static void run_pools(const fr_conv_kernels *k, const fr_conv_kernels *ref, size_t n,
+                      check_kind kind) {
+    const void *tap[9], *half[9];
+    float *a = check_f32(n, kind), *b = check_f32(n, kind);
+    for (int i = 0; i < 9; i++) tap[i] = check_f32(n, kind), half[i] = check_bf16(n, kind);
+    for (int taps = 0; taps < 10; taps++) {
+        k->pool_max_f32(a, tap, taps, n), ref->pool_max_f32(b, tap, taps, n);
+        check_close(a, b, n, 0, 0);
+        k->pool_max_bf16(a, half, taps, n), ref->pool_max_bf16(b, half, taps, n);
+        check_close(a, b, n, 0, 0);
+        k->pool_avg_f32(a, tap, taps, 0.25f, n), ref->pool_avg_f32(b, tap, taps, 0.25f, n);
+        check_close(a, b, n, 0, 0);
+        k->pool_avg_bf16(a, half, taps, 0.25f, n), ref->pool_avg_bf16(b, half, taps, 0.25f, n);
+        check_close(a, b, n, 0, 0);
+    }
+}
+
 static void run_max(const fr_conv_kernels *k, const fr_conv_kernels *ref, size_t n,
                     check_kind kind) {
     float *a = check_f32(n, kind), *b = check_copy(a, n * sizeof(float));
@@ -134,6 +151,10 @@ static void run(const fr_kernels *k, const fr_kernels *ref) {
         for (size_t n = 0; n < 3000; n = n < 70 ? n + 1 : n * 5 + 7) {
             if (check_begin("conv.sums kind=%d n=%zu", kind, n)) {
                 run_sums(&k->conv, &ref->conv, n, (check_kind)kind);
+                check_end();
+            }
+            if (check_begin("conv.pools kind=%d n=%zu", kind, n)) {
+                run_pools(&k->conv, &ref->conv, n, (check_kind)kind);
                 check_end();
             }
             if (check_begin("conv.max kind=%d n=%zu", kind, n)) {

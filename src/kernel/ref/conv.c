@@ -1,4 +1,5 @@
 /* conv.c (ref): the meaning of the convolution and pooling kernels, in plain C. */
+#include <math.h>
 #include <string.h>
 
 #include "kernel/kernel.h"
@@ -80,6 +81,38 @@ void dw_weight_f32_ref(const fr_dw_row *d, const float *dy, float *dw_out) {
 }
 void dw_weight_bf16_ref(const fr_dw_row *d, const uint16_t *dy, float *dw_out) {
     dw_weight(d, dy, dw_out, true);
+}
+
+static void pool_avg(float *out, const void *const *tap, int taps, float scale, size_t n,
+                     bool half) {
+    for (size_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (int t = 0; t < taps; t++) sum += at(tap[t], (int64_t)i, half);
+        out[i] = scale * sum;
+    }
+}
+void pool_avg_f32_ref(float *out, const void *const *tap, int taps, float scale, size_t n) {
+    pool_avg(out, tap, taps, scale, n, false);
+}
+void pool_avg_bf16_ref(float *out, const void *const *tap, int taps, float scale, size_t n) {
+    pool_avg(out, tap, taps, scale, n, true);
+}
+
+static void pool_max(float *out, const void *const *tap, int taps, size_t n, bool half) {
+    for (size_t i = 0; i < n; i++) {
+        float best = -INFINITY;
+        for (int t = 0; t < taps; t++) {
+            float x = at(tap[t], (int64_t)i, half);
+            if (x > best || x != x) best = x;
+        }
+        out[i] = best;
+    }
+}
+void pool_max_f32_ref(float *out, const void *const *tap, int taps, size_t n) {
+    pool_max(out, tap, taps, n, false);
+}
+void pool_max_bf16_ref(float *out, const void *const *tap, int taps, size_t n) {
+    pool_max(out, tap, taps, n, true);
 }
 
 void conv_add_f32_ref(float *acc, const float *x, size_t n) {

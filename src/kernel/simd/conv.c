@@ -162,6 +162,41 @@ void FR_NAME(dw_weight_bf16)(const fr_dw_row *d, const uint16_t *dy, float *dw_o
     weight(d, dy, dw_out, true);
 }
 
+static inline void pool_avg(float *out, const void *const *tap, int taps, float scale, size_t n,
+                            bool half) {
+    vf32 s = vset1(scale);
+    for (size_t i = 0; i < n; i += FR_VLEN) {
+        size_t m = n - i < FR_VLEN ? n - i : FR_VLEN;
+        vf32 sum = vzero();
+        for (int t = 0; t < taps; t++) sum = vadd(sum, load(tap[t], (int64_t)i, m, half));
+        storef(out + i, vmul(s, sum), m);
+    }
+}
+void FR_NAME(pool_avg_f32)(float *out, const void *const *tap, int taps, float scale, size_t n) {
+    pool_avg(out, tap, taps, scale, n, false);
+}
+void FR_NAME(pool_avg_bf16)(float *out, const void *const *tap, int taps, float scale, size_t n) {
+    pool_avg(out, tap, taps, scale, n, true);
+}
+
+static inline void pool_max(float *out, const void *const *tap, int taps, size_t n, bool half) {
+    for (size_t i = 0; i < n; i += FR_VLEN) {
+        size_t m = n - i < FR_VLEN ? n - i : FR_VLEN;
+        vf32 best = vset1(-INFINITY);
+        for (int t = 0; t < taps; t++) {
+            vf32 v = load(tap[t], (int64_t)i, m, half);
+            best = vsel(vmor(vlt(best, v), visnan(v)), v, best);
+        }
+        storef(out + i, best, m);
+    }
+}
+void FR_NAME(pool_max_f32)(float *out, const void *const *tap, int taps, size_t n) {
+    pool_max(out, tap, taps, n, false);
+}
+void FR_NAME(pool_max_bf16)(float *out, const void *const *tap, int taps, size_t n) {
+    pool_max(out, tap, taps, n, true);
+}
+
 static inline void axpy(float *acc, float scale, const void *x, size_t n, bool half) {
     vf32 s = vset1(scale);
     for (size_t i = 0; i < n; i += FR_VLEN) {
