@@ -236,6 +236,13 @@ static void check_values(const op_case *c, fr_dtype real, double tol, bool grads
     for (int i = 0; i < OP_MAX; i++) fr_free(out[i].v);
 }
 
+/* Pools are made once a program and end with it. */
+static fr_pool *pool_of(size_t i) {
+    static fr_pool *pools[FR_COUNT(threads)];
+    if (!pools[i]) assert_int_equal(fr_pool_new(threads[i], &pools[i]), FR_OK);
+    return pools[i];
+}
+
 /* Output and gradient bytes must not depend on the number of threads. */
 static void check_threads(const op_case *c, fr_dtype real) {
     op_f64 in[OP_MAX] = {0};
@@ -244,10 +251,8 @@ static void check_threads(const op_case *c, fr_dtype real) {
     fill_inputs(c, nin, real, in, t);
     void *first[2 * OP_MAX] = {0};
     for (size_t k = 0; k < FR_COUNT(threads); k++) {
-        fr_pool *pool;
-        assert_int_equal(fr_pool_new(threads[k], &pool), FR_OK);
         rig r;
-        rig_build(&r, c, real, t, pool, real == FR_F32);
+        rig_build(&r, c, real, t, pool_of(k), real == FR_F32);
         rig_run(&r, c, t);
         for (int i = 0; i < r.nout + nin; i++) {
             char name[16];
@@ -264,7 +269,6 @@ static void check_threads(const op_case *c, fr_dtype real) {
             }
         }
         rig_free(&r);
-        fr_pool_free(pool);
     }
     for (int i = 0; i < nin; i++) fr_free(in[i].v), fr_free(t[i].data);
     for (size_t i = 0; i < FR_COUNT(first); i++) fr_free(first[i]);
