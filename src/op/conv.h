@@ -45,6 +45,7 @@ typedef struct fr_im2col {
     const void *x;
     size_t size; /* bytes of a value */
     int64_t group;
+    int64_t first; /* result pixel of row 0 */
 } fr_im2col;
 fr_gemm_rows_fn fr_im2col_rows;
 

@@ -75,7 +75,7 @@ void fr_im2col_rows(void *arg, int64_t row, int64_t rows, int64_t k0, int64_t co
                     int64_t ld) {
     const fr_im2col *j = arg;
     const fr_conv_geo *g = j->geo;
-    int64_t p[3], n = row, len = merged(g) ? g->k[2] * g->cg : g->cg;
+    int64_t p[3], n = j->first + row, len = merged(g) ? g->k[2] * g->cg : g->cg;
     for (int a = 2; a >= 0; a--) {
         p[a] = n % g->out[a];
         n /= g->out[a];
@@ -97,6 +97,8 @@ static bool plain(const fr_conv_geo *g) {
             return false;
     return true;
 }
+
+#define BLOCK_BYTES (512 * 1024)
 
 /* ---- the product of one group ---- */
 
@@ -130,7 +132,7 @@ static fr_gemm product_at(const fr_call *c, const fr_conv_geo *g, bool transpose
                           const void *w, fr_im2col *rows) {
     const fr_conv_attr *a = c->attr;
     fr_gemm m = product_of(c, g, transposed);
-    *rows = (fr_im2col){g, c->in[0].data, bytes_of(m.a_type), i};
+    *rows = (fr_im2col){g, c->in[0].data, bytes_of(m.a_type), i, 0};
     m.a_arg = rows;
     m.a = m.a_rows ? NULL : offset(c->in[0].data, i * g->cg, m.a_type);
     m.b = offset(w, i * m.k * m.n, m.b_type);
@@ -174,10 +176,34 @@ static bool groups_in_parallel(const fr_conv_geo *g) {
     return g->groups >= 8;
 }
 
+/* Gathered rows are packed once and read n / nr times: in blocks that stay in the second cache,
+ * against the weight packed before. One block is one item of the pool. */
+static int64_t block_rows(const fr_conv_geo *g, const fr_gemm *m) {
+    int64_t mr = fr_kernel()->gemm.mr;
+    int64_t rows = BLOCK_BYTES / FR_MAX_OF(m->k * (int64_t)bytes_of(m->a_type), 1) / mr * mr;
+    return FR_MIN(FR_MAX_OF(rows, 2 * mr), FR_MAX_OF(g->rows, 1));
+}
+
+typedef struct blocks_layout {
+    size_t weight, each; /* bytes of: the packed weight of a group, the product of a block */
+} blocks_layout;
+
+static blocks_layout blocks_layout_of(const fr_call *c, const fr_conv_geo *g, fr_gemm m) {
+    blocks_layout l = {0};
+    if (!c->packed) l.weight = fr_round_up(fr_gemm_pack_bytes(&m), FR_ALIGN);
+    m.m = block_rows(g, &m);
+    m.b_packed = &l; /* only that there is one matters here */
+    l.each = fr_round_up(fr_gemm_scratch(&m, NULL), FR_ALIGN);
+    return l;
+}
+
 size_t fr_conv_gemm_scratch(const fr_call *c, const fr_conv_geo *g, bool transposed) {
     fr_gemm m = product_of(c, g, transposed);
-    if (!groups_in_parallel(g)) return fr_gemm_scratch(&m, c->pool);
-    return (size_t)fr_pool_threads(c->pool) * fr_round_up(fr_gemm_scratch(&m, NULL), FR_ALIGN);
+    size_t threads = (size_t)fr_pool_threads(c->pool);
+    if (groups_in_parallel(g)) return threads * fr_round_up(fr_gemm_scratch(&m, NULL), FR_ALIGN);
+    if (plain(g)) return fr_gemm_scratch(&m, c->pool);
+    blocks_layout l = blocks_layout_of(c, g, m);
+    return l.weight + threads * l.each;
 }
 
 typedef struct groups_job {
@@ -196,6 +222,40 @@ static void one_group(void *arg, size_t thread, size_t i) {
     fr_gemm_run(&m, j->scratch + thread * j->each, NULL);
 }
 
+typedef struct blocks_job {
+    const fr_gemm *m;
+    const fr_im2col *rows;
+    int64_t block;
+    char *scratch;
+    size_t each;
+} blocks_job;
+
+static void one_block(void *arg, size_t thread, size_t i) {
+    const blocks_job *j = arg;
+    fr_im2col rows = *j->rows;
+    fr_gemm m = *j->m;
+    rows.first = (int64_t)i * j->block;
+    m.a_arg = &rows;
+    m.m = FR_MIN(j->block, m.m - rows.first);
+    m.c = (void *)offset(m.c, rows.first * m.ldc, m.c_type);
+    if (m.residual) m.residual = offset(m.residual, rows.first * m.ldr, m.residual_type);
+    fr_gemm_run(&m, j->scratch + thread * j->each, NULL);
+}
+
+static void run_blocks(const fr_call *c, const fr_conv_geo *g, fr_gemm m, const fr_im2col *rows,
+                       char *scratch) {
+    fr_gemm shape = m;
+    shape.b_packed = NULL;
+    blocks_layout l = blocks_layout_of(c, g, shape);
+    if (!m.b_packed) {
+        fr_gemm_pack_b(&m, scratch, c->pool);
+        m.b_packed = scratch;
+    }
+    blocks_job j = {&m, rows, block_rows(g, &m), scratch + l.weight, l.each};
+    size_t blocks = (size_t)((g->rows + j.block - 1) / j.block);
+    fr_pool_run_thread(blocks > 1 ? c->pool : NULL, blocks, one_block, &j);
+}
+
 void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed, const void *w,
                       void *scratch) {
     groups_job j = {c, g, transposed, w, scratch, 0};
@@ -209,7 +269,10 @@ void fr_conv_gemm_run(const fr_call *c, const fr_conv_geo *g, bool transposed, c
     for (int64_t i = 0; i < g->groups; i++) {
         fr_im2col rows;
         fr_gemm m = product_at(c, g, transposed, i, w, &rows);
-        fr_gemm_run(&m, scratch, c->pool);
+        if (plain(g))
+            fr_gemm_run(&m, scratch, c->pool);
+        else
+            run_blocks(c, g, m, &rows, scratch);
     }
 }
 
@@ -284,7 +347,7 @@ void fr_conv_gemm_weight_run(const fr_call *c, const fr_conv_geo *g) {
             m.accumulate = at > 0;
             m.b = offset(c->in[0].data, i * g->cg, m.b_type);
             if (!plain(g)) {
-                chunk_job j = {{g, c->in[0].data, bytes_of(m.b_type), i}, at, m.n, col};
+                chunk_job j = {{g, c->in[0].data, bytes_of(m.b_type), i, 0}, at, m.n, col};
                 fr_pool_range(c->pool, (size_t)m.k, CHUNK_PIECE, write_chunk, &j);
                 m.b = col;
             }
