@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "op/peaks.h"
+#include "op/op.h"
 
 int fr_cli_bench_peaks(int argc, char **argv);
 

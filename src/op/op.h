@@ -208,4 +208,6 @@ extern const fr_op fr_op_argmax;
 extern const fr_op fr_op_assign;
 extern const fr_op fr_op_update_rows;
 
+#include "op/peaks.h"
+
 #endif
