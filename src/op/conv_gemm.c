@@ -180,7 +180,7 @@ static bool groups_in_parallel(const fr_conv_geo *g) {
  * against the weight packed before. One block is one item of the pool. */
 static int64_t block_rows(const fr_conv_geo *g, const fr_gemm *m) {
     int64_t mr = fr_kernel()->gemm.mr;
-    int64_t rows = BLOCK_BYTES / FR_MAX_OF(m->k * (int64_t)bytes_of(m->a_type), 1) / mr * mr;
+    int64_t rows = BLOCK_BYTES / FR_MAX_OF(m->k * (int64_t)sizeof(float), 1) / mr * mr;
     return FR_MIN(FR_MAX_OF(rows, 2 * mr), FR_MAX_OF(g->rows, 1));
 }
 
