@@ -181,18 +181,18 @@ static double weighted(const op_f64 *out) {
     return sum;
 }
 
-/* Central differences of the f64 reference, for at most 64 spread values of the input. */
-static void check_gradient(const op_case *c, rig *r, op_f64 *in, op_f64 *out, int which) {
-    char name[16];
-    snprintf(name, sizeof name, "grad%d", which);
-    const fr_tensor *g = fr_session_output(r->s, name);
-    assert_non_null(g);
-    size_t n = (size_t)fr_values(&in[which].desc), step = n > 64 ? n / 61 : 1;
-    assert_int_equal(fr_values(g), (int64_t)n);
-    double tol = c->grad_tol > 0 ? c->grad_tol : 1e-4, scale = 1e-3, worst = 0;
-    size_t worst_at = 0;
-    double want_at = 0;
-    for (size_t k = 0; k < n; k++) scale = fmax(scale, fabs(((const float *)g->data)[k]));
+/* Which values of an input are looked at: at most 64, spread; few under FRUGAL_TEST_SHORT, which the
+ * runs under sanitizers set. */
+static size_t spread(size_t n) {
+    size_t most = getenv("FRUGAL_TEST_SHORT") ? 6 : 61;
+    return n > most + 3 ? n / most : 1;
+}
+
+/* Central differences of the f64 reference at these values. They do not depend on the kernels, so
+ * they are taken once a case. */
+static double *differences(const op_case *c, const rig *r, op_f64 *in, op_f64 *out, int which) {
+    size_t n = (size_t)fr_values(&in[which].desc), step = spread(n), at = 0;
+    double *want = fr_alloc_array(FR_MEM_OTHER, n + 1, sizeof *want);
     for (size_t k = 0; k < n; k += step) {
         double x = in[which].v[k], h = 1e-5 * fmax(1, fabs(x));
         in[which].v[k] = x + h;
@@ -200,28 +200,46 @@ static void check_gradient(const op_case *c, rig *r, op_f64 *in, op_f64 *out, in
         double up = weighted(&out[0]);
         in[which].v[k] = x - h;
         reference(c, r, in, out);
-        double want = (up - weighted(&out[0])) / (2 * h);
+        want[at++] = (up - weighted(&out[0])) / (2 * h);
         in[which].v[k] = x;
-        scale = fmax(scale, fabs(want));
-        double error = fabs(((const float *)g->data)[k] - want);
-        if (!(error <= worst)) worst = error, worst_at = k, want_at = want;
+    }
+    return want;
+}
+
+static void check_gradient(const op_case *c, const rig *r, const op_f64 *in, const double *want,
+                           int which) {
+    char name[16];
+    snprintf(name, sizeof name, "grad%d", which);
+    const fr_tensor *t = fr_session_output(r->s, name);
+    assert_non_null(t);
+    const float *g = t->data;
+    size_t n = (size_t)fr_values(&in[which].desc), step = spread(n), worst_at = 0;
+    assert_int_equal(fr_values(t), (int64_t)n);
+    double tol = c->grad_tol > 0 ? c->grad_tol : 1e-4, scale = 1e-3, worst = 0;
+    for (size_t k = 0; k < n; k++) scale = fmax(scale, fabs(g[k]));
+    for (size_t k = 0, at = 0; k < n; k += step, at++) {
+        scale = fmax(scale, fabs(want[at]));
+        double error = fabs(g[k] - want[at]);
+        if (!(error <= worst)) worst = error, worst_at = at;
     }
     if (!(worst <= tol * scale))
         fail_msg(
             "%s (%s): gradient of input %d value %zu is %.9g, expected %.9g (tolerance %g of %g)",
-            c->name, fr_kernel()->name, which, worst_at, (double)((const float *)g->data)[worst_at],
-            want_at, tol, scale);
+            c->name, fr_kernel()->name, which, worst_at * step, (double)g[worst_at * step],
+            want[worst_at], tol, scale);
 }
 
 /* ---- the checks ---- */
 
-static void check_values(const op_case *c, fr_dtype real, double tol, bool grads) {
+/* slopes: where the differences of each input are kept from one table of kernels to the next; NULL:
+ * without gradients. */
+static void check_values(const op_case *c, fr_dtype real, double tol, double **slopes) {
     op_f64 in[OP_MAX] = {0}, out[OP_MAX] = {0};
     fr_tensor t[OP_MAX];
     int nin = count_inputs(c);
     fill_inputs(c, nin, real, in, t);
     rig r;
-    rig_build(&r, c, real, t, NULL, grads);
+    rig_build(&r, c, real, t, NULL, slopes);
     rig_run(&r, c, t);
     reference(c, &r, in, out);
     for (int i = 0; i < r.nout; i++) {
@@ -229,8 +247,11 @@ static void check_values(const op_case *c, fr_dtype real, double tol, bool grads
         snprintf(name, sizeof name, "out%d", i);
         compare(c->name, "output", i, fr_session_output(r.s, name), &out[i], tol);
     }
-    for (int i = 0; i < nin; i++)
-        if (r.grads && c->in[i].grad) check_gradient(c, &r, in, out, i);
+    for (int i = 0; i < nin; i++) {
+        if (!r.grads || !c->in[i].grad) continue;
+        if (!slopes[i]) slopes[i] = differences(c, &r, in, out, i);
+        check_gradient(c, &r, in, slopes[i], i);
+    }
     rig_free(&r);
     for (int i = 0; i < nin; i++) fr_free(in[i].v), fr_free(t[i].data);
     for (int i = 0; i < OP_MAX; i++) fr_free(out[i].v);
@@ -278,6 +299,7 @@ void op_check(const op_case *c) {
     static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
                                       ~0u};
     unsigned done = ~0u;
+    double *slopes[OP_MAX] = {0};
     for (size_t i = 0; i < FR_COUNT(levels); i++) {
         unsigned cpu = fr_cpu_flags() & levels[i];
         if (cpu == done) continue;
@@ -285,14 +307,15 @@ void op_check(const op_case *c) {
         fr_kernels table;
         fr_kernels_fill(cpu, &table);
         fr_kernel_use(&table);
-        check_values(c, FR_F32, c->tol > 0 ? c->tol : 2e-5, true);
+        check_values(c, FR_F32, c->tol > 0 ? c->tol : 2e-5, slopes);
         check_threads(c, FR_F32);
         if (c->bf16) {
-            check_values(c, FR_BF16, c->bf16_tol > 0 ? c->bf16_tol : 1.6e-2, false);
+            check_values(c, FR_BF16, c->bf16_tol > 0 ? c->bf16_tol : 1.6e-2, NULL);
             check_threads(c, FR_BF16);
         }
         fr_kernel_use(NULL);
     }
+    for (int i = 0; i < OP_MAX; i++) fr_free(slopes[i]);
 }
 
 void op_check_refused(const op_in *in,
