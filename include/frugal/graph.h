@@ -25,9 +25,10 @@ extern "C" {
 typedef struct fr_graph fr_graph;
 typedef struct fr_session fr_session;
 
-/* A value in a graph. FR_NONE stands for an optional operand that is not there. */
+/* A value in a graph. FR_NONE stands for an optional operand that is not there; it is 0, so what is
+ * left out of a struct of options is absent. */
 typedef int32_t fr_val;
-#define FR_NONE ((fr_val)-1)
+#define FR_NONE ((fr_val)0)
 
 FR_API fr_graph *fr_graph_new(void);
 FR_API void fr_graph_free(fr_graph *g);

@@ -12,7 +12,7 @@ static const char *name_of(const fr_session *s, fr_val v) {
 }
 
 static bool is_param(const fr_session *s, fr_val v) {
-    return v >= 0 && (size_t)v < s->value_count && s->graph->values[v]->kind == FR_VALUE_PARAM;
+    return v > 0 && (size_t)v < s->value_count && s->graph->values[v]->kind == FR_VALUE_PARAM;
 }
 
 /* ---- storage ---- */

@@ -85,7 +85,7 @@ void fr_scope_end(fr_graph *g) {
 
 static const fr_tensor *desc(const fr_graph *g, fr_val v) {
     static const fr_tensor none;
-    return v >= 0 && (size_t)v < g->value_count ? &g->values[v]->desc : &none;
+    return v > 0 && (size_t)v < g->value_count ? &g->values[v]->desc : &none;
 }
 
 static fr_value *add_value(fr_graph *g, fr_value_kind kind, const fr_tensor *t) {
@@ -102,7 +102,7 @@ static fr_value *add_value(fr_graph *g, fr_value_kind kind, const fr_tensor *t) 
     return v;
 }
 
-static const char *const kind_word[] = {"node", "input", "parameter", "state", "constant"};
+static const char *const kind_word[] = {"none", "node", "input", "parameter", "state", "constant"};
 
 static fr_status add_named(fr_graph *g, fr_value_kind kind, const char *name, fr_dtype t, int rank,
                            const int64_t *dim, fr_val *out) {
@@ -184,7 +184,7 @@ fr_val fr_constant(fr_graph *g, const fr_tensor *value) {
 
 static fr_status add_output(fr_graph *g, const char *name, fr_val v) {
     if (!name || !name[0]) return fr_fail(FR_INVALID, "An output needs a name.");
-    if (v < 0 || (size_t)v >= g->value_count)
+    if (v <= 0 || (size_t)v >= g->value_count)
         return fr_fail(FR_INVALID, "The output '%s' is given no value.", name);
     if (fr_names_find(&g->output_index, name) != FR_NO_NAME)
         return fr_fail(FR_INVALID, "The graph already has an output named '%s'.", name);
@@ -305,7 +305,7 @@ fr_graph *fr_graph_new(void) {
     g->segment = -1;
     g->arena = fr_arena_new();
     fr_status st = fr_grow((void **)&g->scope, &g->scope_cap, 64, 1);
-    if (!g->arena || st) {
+    if (!g->arena || st || !add_value(g, FR_VALUE_NONE, &(fr_tensor){.dtype = FR_NOTYPE})) {
         fr_graph_free(g);
         return NULL;
     }

@@ -5,13 +5,14 @@
  *     {"version": 1,
  *      "steps": [{"input": "x", "dtype": "f32", "dim": [1, 784]},
  *                {"param": "fc.weight", "dtype": "f32", "dim": [10, 784]},
- *                {"constant": "constant.4", "dtype": ...},        its values are a tensor of the
- * file
- *                {"op": "linear", "name": "fc.linear", "in": [0, 1, -1, -1], "attr": {"act":
- * "relu"}}], "outputs": {"y": 2}}
+ *                {"constant": "constant.4", "dtype": "f32", "dim": [10]},
+ *                {"op": "linear", "name": "fc.linear", "in": [1, 2, 0, 0],
+ *                 "attr": {"act": "relu"}}],
+ *      "outputs": {"y": 4}}
  *
- * Each step makes the next value, or as many as its operator has outputs; "in" counts values from
- * 0, and -1 is an absent operand. In a safetensors file the text is the metadata "frugal.graph". */
+ * Each step makes the next value, or as many as its operator has outputs. "in" counts values from
+ * 1, and 0 is an absent operand. The values of a constant are the tensor of that name. In a
+ * safetensors file the text is the metadata "frugal.graph". */
 #ifndef FR_GRAPH_FILE_H
 #define FR_GRAPH_FILE_H
 

@@ -133,10 +133,10 @@ static fr_status read_node(fr_graph *g, const json_t *step, const char *name) {
     for (size_t i = 0; i < count; i++) {
         const json_t *n = json_array_get(list, i);
         json_int_t v = json_integer_value(n);
-        if (!json_is_integer(n) || v < -1 || v >= (json_int_t)g->value_count)
+        if (!json_is_integer(n) || v < 0 || v >= (json_int_t)g->value_count)
             return fr_fail(FR_FORMAT, "%s uses value %lld, which is not there yet", name,
                            (long long)v);
-        in[i] = v < 0 ? FR_NONE : (fr_val)v;
+        in[i] = (fr_val)v; /* 0 is FR_NONE */
     }
     FR_TRY(read_attr(op, json_object_get(step, "attr"), attr));
     fr_emit(g, op, (int)count, in, attr);
@@ -172,7 +172,7 @@ static fr_status read_outputs(fr_graph *g, const json_t *outputs) {
     if (!json_is_object(outputs)) return fr_fail(FR_FORMAT, "\"outputs\" is missing");
     json_object_foreach((json_t *)(uintptr_t)outputs, name, number) {
         json_int_t v = json_integer_value(number);
-        if (!json_is_integer(number) || v < 0 || v >= (json_int_t)g->value_count)
+        if (!json_is_integer(number) || v < 1 || v >= (json_int_t)g->value_count)
             return fr_fail(FR_FORMAT, "the output \"%s\" is no value of the graph", name);
         fr_output(g, name, (fr_val)v);
     }

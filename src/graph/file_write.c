@@ -63,8 +63,7 @@ static void write_value(writer *w, fr_val v, const char *kind) {
 
 static void write_node(writer *w, const fr_node *n) {
     json_t *in = json_array();
-    for (int i = 0; i < n->nin; i++)
-        json_array_append_new(in, json_integer(n->in[i] == FR_NONE ? -1 : w->number[n->in[i]]));
+    for (int i = 0; i < n->nin; i++) json_array_append_new(in, json_integer(w->number[n->in[i]]));
     json_t *step = json_pack("{s:s, s:s, s:o}", "op", n->op->name, "name", n->name, "in", in);
     if (n->op->attr_bytes) json_object_set_new(step, "attr", attr_json(n));
     json_array_append_new(w->steps, step);
@@ -110,7 +109,7 @@ static json_t *write_outputs(const writer *w) {
 }
 
 fr_status fr_graph_to_json(const fr_graph *g, fr_json **out) {
-    writer w = {.g = g, .steps = json_array()};
+    writer w = {.g = g, .steps = json_array(), .next = 1};
     w.number = fr_alloc_array(FR_MEM_OTHER, g->value_count, sizeof *w.number);
     if (!w.number) {
         json_decref(w.steps);

@@ -215,14 +215,14 @@ static fr_status walk_back(walk *w, fr_val loss, int count, const fr_val *wrt, f
 static fr_status check_request(fr_graph *g, fr_val loss, int count, const fr_val *wrt) {
     char text[FR_SHAPE_TEXT];
     FR_TRY(fr_graph_check(g));
-    if (loss < 0 || (size_t)loss >= g->value_count)
+    if (loss <= 0 || (size_t)loss >= g->value_count)
         return fr_fail(FR_INVALID, "fr_gradients was given no loss.");
     const fr_tensor *t = fr_desc(g, loss);
     if (t->rank != 0 || t->dtype != FR_F32)
         return fr_fail(FR_INVALID, "Gradients are taken of one f32 number, and the loss is %s.",
                        fr_shape_text(t, text));
     for (int i = 0; i < count; i++) {
-        if (wrt[i] < 0 || (size_t)wrt[i] >= g->value_count)
+        if (wrt[i] <= 0 || (size_t)wrt[i] >= g->value_count)
             return fr_fail(FR_INVALID, "fr_gradients: value %d to differentiate by is missing.", i);
         if (!is_real(g, wrt[i]))
             return fr_fail(FR_INVALID, "There is no gradient by the integers %s.",

@@ -13,6 +13,7 @@
 #include "op/op.h"
 
 typedef enum fr_value_kind {
+    FR_VALUE_NONE, /* the first of every graph, which FR_NONE names */
     FR_VALUE_NODE, /* made by a node */
     FR_VALUE_INPUT,
     FR_VALUE_PARAM,

@@ -120,7 +120,7 @@ const fr_tensor *fr_session_output(const fr_session *s, const char *name) {
 }
 
 fr_tensor *fr_session_tensor(fr_session *s, fr_val v) {
-    if (!s || v < 0 || (size_t)v >= s->value_count) return NULL;
+    if (!s || v <= 0 || (size_t)v >= s->value_count) return NULL;
     fr_value_kind kind = s->graph->values[v]->kind;
     if (kind != FR_VALUE_PARAM && kind != FR_VALUE_STATE) return NULL;
     return s->bound[v].filled ? &s->bound[v].t : NULL;

@@ -136,7 +136,7 @@ static void test_drawing(void **state) {
     char *text = printed(g, fr_graph_dot);
     has(text, "digraph frugal {");
     has(text, "a \\\"quoted\\\\\\\" name\\\\x0a");
-    has(text, "v0 -> n0;");
+    has(text, "v1 -> n0;");
     has(text, "n0 -> out0;");
     has(text, "v0 -> out1;");
     int depth = 0, quotes = 0;

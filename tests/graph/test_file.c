@@ -142,11 +142,11 @@ static void test_refuses(void **state) {
         {"{\"version\": 1, \"steps\": [{\"constant\": \"c\", \"dtype\": \"f32\", \"dim\": [1]}]}",
          "no tensor"},
         {"{\"version\": 1, \"steps\": [{\"op\": \"frobnicate\", \"in\": []}]}", "no operator"},
-        {"{\"version\": 1, \"steps\": [{\"op\": \"softmax\", \"in\": [0]}]}", "not there yet"},
+        {"{\"version\": 1, \"steps\": [{\"op\": \"softmax\", \"in\": [1]}]}", "not there yet"},
         {"{\"version\": 1, \"steps\": [{\"op\": \"softmax\", \"in\": [-2]}]}", "not there yet"},
         {"{\"version\": 1, \"steps\": [{\"op\": \"softmax\", \"in\": []}]}", "softmax"},
         {"{\"version\": 1, \"steps\": [{\"input\": \"x\", \"dtype\": \"f32\", \"dim\": [4]}, "
-         "{\"op\": \"unary\", \"in\": [0], \"attr\": {\"fn\": \"what\"}}]}",
+         "{\"op\": \"unary\", \"in\": [1], \"attr\": {\"fn\": \"what\"}}]}",
          "attribute"},
         {"{\"version\": 1, \"steps\": [{\"input\": \"x\", \"dtype\": \"f32\", \"dim\": [4]}, "
          "{\"input\": \"x\", \"dtype\": \"f32\", \"dim\": [4]}]}",

@@ -240,11 +240,7 @@ static void run_once(fr_mask mask, int64_t m, const float *q, const float *k, co
         in[i] = fr_input(g, name[i], FR_F32, 4, dim);
         t[i] = fr_tensor_make(FR_F32, 4, dim, (void *)(uintptr_t)data[i]);
     }
-    fr_attention_opts o = {.mask = mask,
-                           .window = 7,
-                           .block_start = FR_NONE,
-                           .block_index = FR_NONE,
-                           .kv_len = FR_NONE};
+    fr_attention_opts o = {.mask = mask, .window = 7};
     fr_output(g, "y", fr_attention(g, in[0], in[1], in[2], &o));
     fr_session *s;
     assert_int_equal(fr_session_new(g, &s), FR_OK);
@@ -301,8 +297,7 @@ static size_t arena_for(int64_t tokens) {
     fr_graph *g = fr_graph_new();
     const int64_t dim[] = {1, tokens, 1, 64};
     fr_val q = fr_input(g, "q", FR_F32, 4, dim);
-    fr_attention_opts o = {
-        .mask = FR_MASK_CAUSAL, .block_start = FR_NONE, .block_index = FR_NONE, .kv_len = FR_NONE};
+    fr_attention_opts o = {.mask = FR_MASK_CAUSAL};
     fr_output(g, "y", fr_attention(g, q, q, q, &o));
     fr_tensor t = fr_tensor_make(FR_F32, 4, dim, NULL);
     t.data = fr_alloc(FR_MEM_OTHER, fr_bytes(&t));

@@ -25,9 +25,8 @@ static fr_val heads(fr_graph *g, fr_val x, int64_t count, int64_t dim) {
 
 static fr_val layer(fr_graph *g, fr_val x, fr_val pos, const lm_config *c) {
     const int64_t dim = c->dim, each = c->dim / c->heads;
-    fr_rope_opts rope = {.inv_freq = FR_NONE};
-    fr_attention_opts causal = {
-        .mask = FR_MASK_CAUSAL, .block_start = FR_NONE, .block_index = FR_NONE, .kv_len = FR_NONE};
+    fr_rope_opts rope = {0};
+    fr_attention_opts causal = {.mask = FR_MASK_CAUSAL};
     fr_val y = fr_rmsnorm(g, x, vector(g, "norm1", dim), FR_NONE, FR_NONE, 1e-5f);
     fr_val q = heads(g, project(g, y, "q", dim, dim), c->heads, each);
     fr_val k = heads(g, project(g, y, "k", c->kv_heads * each, dim), c->kv_heads, each);
