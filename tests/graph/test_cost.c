@@ -138,7 +138,7 @@ static void test_drawing(void **state) {
     has(text, "a \\\"quoted\\\\\\\" name\\\\x0a");
     has(text, "v1 -> n0;");
     has(text, "n0 -> out0;");
-    has(text, "v0 -> out1;");
+    has(text, "v1 -> out1;");
     int depth = 0, quotes = 0;
     for (const char *p = text; *p; p++) {
         if (*p == '\\' && p[1]) {
