@@ -1,11 +1,13 @@
 /* checkpoint.c: all that training needs to go on, in one safetensors file:
  *
  *     param/<name>    as the session holds it
- *     master/<name>   f32, for parameters of a smaller type
+ *     master/<name>   f32, for trained parameters of a smaller type
  *     m/<name> v/<name>   the optimizer's moments, f32
+ *     state/<name>    the states of the graph
  *     metadata        "step", "optimizer"
  *
  * Every value is stored as its bits, so resuming gives the same bits as never having stopped. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,68 +17,132 @@ static const char *optimizer_name(fr_optimizer_kind k) {
     return k == FR_ADAMW ? "adamw" : "sgd";
 }
 
+/* ---- what is kept ---- */
+
 typedef struct part {
-    const char *prefix;
-    fr_tensor tensor;
+    const char *prefix, *name;
+    fr_tensor tensor; /* data NULL as long as nothing is bound */
 } part;
 
-/* What is kept of one parameter; returns how many parts. */
-static int slot_parts(const fr_slot *s, part out[4]) {
-    int n = 0;
-    fr_tensor f = fr_tensor_make(FR_F32, s->storage->rank, s->storage->dim, NULL);
-    out[n++] = (part){"param", *s->storage};
-    if (s->storage->dtype != FR_F32) f.data = s->master, out[n++] = (part){"master", f};
-    if (s->m) f.data = s->m, out[n++] = (part){"m", f};
-    if (s->v) f.data = s->v, out[n++] = (part){"v", f};
-    return n;
+typedef struct parts {
+    part *list;
+    size_t count;
+} parts;
+
+static void add(parts *p, const char *prefix, const char *name, const fr_tensor *shape,
+                fr_dtype type, void *data) {
+    fr_tensor t = fr_tensor_make(type, shape->rank, shape->dim, data);
+    p->list[p->count++] = (part){prefix, name, t};
 }
 
-static fr_status write_parts(fr_trainer *t, const char *path, fr_named_tensor *list, part *parts,
-                             fr_arena *arena) {
-    size_t n = 0;
-    for (size_t i = 0; i < t->slot_count; i++) {
-        int count = slot_parts(&t->slots[i], parts + n);
-        for (int k = 0; k < count; k++, n++) {
-            char *name = fr_format("%s/%s", parts[n].prefix, t->slots[i].name);
-            list[n].name = name ? fr_arena_strdup(arena, name) : NULL;
-            list[n].tensor = &parts[n].tensor;
-            fr_free(name);
-            if (!list[n].name) return FR_NOMEM;
-        }
+static void add_slot(parts *p, const fr_trainer *t, const fr_slot *s) {
+    const fr_tensor *shape = &t->graph->values[s->param]->desc;
+    add(p, "param", s->name, shape, shape->dtype, s->storage ? s->storage->data : NULL);
+    if (s->owns) add(p, "master", s->name, shape, FR_F32, s->master);
+    if (s->m) add(p, "m", s->name, shape, FR_F32, s->m);
+    if (s->v) add(p, "v", s->name, shape, FR_F32, s->v);
+}
+
+/* States, and parameters that are not trained: tables of integers. */
+static void add_others(parts *p, const fr_trainer *t) {
+    for (size_t v = 0; v < t->graph->value_count; v++) {
+        const fr_value *value = t->graph->values[v];
+        bool state = value->kind == FR_VALUE_STATE;
+        bool table = value->kind == FR_VALUE_PARAM && !fr_dtype_get(value->desc.dtype)->real;
+        if (!state && !table) continue;
+        const fr_tensor *held = fr_session_tensor(t->session, (fr_val)v);
+        add(p, state ? "state" : "param", value->name, &value->desc, value->desc.dtype,
+            held ? held->data : NULL);
+    }
+}
+
+/* p->list is to be freed. */
+static fr_status list_parts(const fr_trainer *t, parts *p) {
+    size_t most = 4 * t->slot_count + t->graph->value_count;
+    *p = (parts){.list = fr_alloc_array(FR_MEM_OTHER, most, sizeof *p->list)};
+    if (!p->list) return FR_NOMEM;
+    for (size_t i = 0; i < t->slot_count; i++) add_slot(p, t, &t->slots[i]);
+    add_others(p, t);
+    return FR_OK;
+}
+
+/* ---- saving ---- */
+
+static fr_status write_parts(const fr_trainer *t, const parts *p, const char *path,
+                             fr_named_tensor *list, fr_arena *arena) {
+    for (size_t i = 0; i < p->count; i++) {
+        char *name = fr_format("%s/%s", p->list[i].prefix, p->list[i].name);
+        list[i].name = name ? fr_arena_strdup(arena, name) : NULL;
+        list[i].tensor = &p->list[i].tensor;
+        fr_free(name);
+        if (!list[i].name) return FR_NOMEM;
+        if (!p->list[i].tensor.data)
+            return fr_fail(FR_INVALID, "%s: parameter %s has no value yet", path, p->list[i].name);
     }
     char step[32];
     snprintf(step, sizeof step, "%lld", (long long)t->step);
     fr_meta_pair meta[] = {{"step", step}, {"optimizer", optimizer_name(t->opts.optimizer)}};
-    return fr_safetensors_write(path, list, n, meta, FR_COUNT(meta));
+    return fr_safetensors_write(path, list, p->count, meta, FR_COUNT(meta));
 }
 
 fr_status fr_trainer_save(fr_trainer *t, const char *path) {
+    parts p;
     FR_TRY(fr_trainer_prepare(t));
-    fr_named_tensor *list = fr_alloc_array(FR_MEM_OTHER, t->slot_count, 4 * sizeof *list);
-    part *parts = fr_alloc_array(FR_MEM_OTHER, t->slot_count, 4 * sizeof *parts);
+    FR_TRY(list_parts(t, &p));
+    fr_named_tensor *list = fr_alloc_array(FR_MEM_OTHER, p.count, sizeof *list);
     fr_arena *arena = fr_arena_new();
-    fr_status st = list && parts && arena ? write_parts(t, path, list, parts, arena) : FR_NOMEM;
+    fr_status st = list && arena ? write_parts(t, &p, path, list, arena) : FR_NOMEM;
     fr_arena_free(arena);
-    fr_free(parts);
     fr_free(list);
+    fr_free(p.list);
     return st;
 }
 
-/* Checks one parameter's parts against the file, and copies them when asked to. */
-static fr_status read_slot(fr_slot *s, const fr_store *store, bool copy) {
-    part parts[4];
-    int count = slot_parts(s, parts);
-    for (int k = 0; k < count; k++) {
-        char name[300];
-        snprintf(name, sizeof name, "%s/%s", parts[k].prefix, s->name);
-        const fr_tensor *t = fr_store_find(store, name);
-        if (!t) return fr_fail(FR_FORMAT, "the checkpoint has no %s", name);
-        if (t->dtype != parts[k].tensor.dtype || !fr_same_shape(t, &parts[k].tensor)) {
-            char a[FR_SHAPE_TEXT], b[FR_SHAPE_TEXT];
-            return fr_fail(FR_FORMAT, "%s is %s in the checkpoint and %s in the graph", name,
-                           fr_shape_text(t, a), fr_shape_text(&parts[k].tensor, b));
-        }
-        if (copy) memcpy(parts[k].tensor.data, t->data, fr_bytes(t));
+/* ---- resuming ---- */
+
+/* Where the file keeps a part; the message says what is wrong with it. */
+static fr_status find_part(const part *p, const fr_store *store, const fr_tensor **out) {
+    char *name = fr_format("%s/%s", p->prefix, p->name), a[FR_SHAPE_TEXT], b[FR_SHAPE_TEXT];
+    if (!name) return FR_NOMEM;
+    const fr_tensor *t = *out = fr_store_find(store, name);
+    fr_status st = FR_OK;
+    if (!t)
+        st = fr_fail(FR_FORMAT, "the checkpoint has no %s", name);
+    else if (t->dtype != p->tensor.dtype || !fr_same_shape(t, &p->tensor))
+        st = fr_fail(FR_FORMAT, "%s is %s in the checkpoint and %s in the graph", name,
+                     fr_shape_text(t, a), fr_shape_text(&p->tensor, b));
+    fr_free(name);
+    return st;
+}
+
+static bool is_part(const parts *p, const char *name) {
+    for (size_t i = 0; i < p->count; i++) {
+        size_t n = strlen(p->list[i].prefix);
+        if (!strncmp(name, p->list[i].prefix, n) && name[n] == '/' &&
+            !strcmp(name + n + 1, p->list[i].name))
+            return true;
+    }
+    return false;
+}
+
+/* The file must hold what the trainer keeps, and nothing else: then it is of this model. */
+static fr_status check_parts(const parts *p, const fr_store *store) {
+    const fr_tensor *t;
+    for (size_t i = 0; i < p->count; i++) FR_TRY(find_part(&p->list[i], store, &t));
+    if (fr_store_count(store) == p->count) return FR_OK;
+    for (size_t i = 0; i < fr_store_count(store); i++)
+        if (!is_part(p, fr_store_name(store, i)))
+            return fr_fail(FR_FORMAT,
+                           "the checkpoint holds %s, which has no place in this training",
+                           fr_store_name(store, i));
+    return FR_OK;
+}
+
+static fr_status copy_parts(const parts *p, const fr_store *store) {
+    const fr_tensor *t;
+    for (size_t i = 0; i < p->count; i++) {
+        FR_TRY(find_part(&p->list[i], store, &t));
+        memcpy(p->list[i].tensor.data, t->data, fr_bytes(t));
     }
     return FR_OK;
 }
@@ -86,29 +152,43 @@ static fr_status read_step(const fr_trainer *t, const fr_store *store, int64_t *
     const char *text, *optimizer;
     FR_TRY(fr_json_string(fr_store_metadata(store), "step", "", &text));
     FR_TRY(fr_json_string(fr_store_metadata(store), "optimizer", "", &optimizer));
+    if (!*optimizer || !*text)
+        return fr_fail(FR_FORMAT, "this is no checkpoint: it does not say its step and optimizer");
     if (strcmp(optimizer, optimizer_name(t->opts.optimizer)))
         return fr_fail(FR_FORMAT, "the checkpoint is of the optimizer \"%s\", not %s", optimizer,
                        optimizer_name(t->opts.optimizer));
     char *end;
+    errno = 0;
     long long n = strtoll(text, &end, 10);
-    if (end == text || *end || n < 0)
-        return fr_fail(FR_FORMAT, "the checkpoint's step \"%s\" is no number", text);
+    if (end == text || *end || n < 0 || n > (1LL << 53) || errno)
+        return fr_fail(FR_FORMAT, "the checkpoint's step \"%s\" is no number of steps", text);
     *step = n;
     return FR_OK;
+}
+
+/* All is checked before the first value is overwritten. */
+static fr_status resume(fr_trainer *t, const fr_store *store) {
+    int64_t step;
+    parts p;
+    FR_TRY(read_step(t, store, &step));
+    FR_TRY(list_parts(t, &p));
+    fr_status st = check_parts(&p, store);
+    fr_free(p.list);
+    FR_TRY(st);
+    /* Parameters need not be bound before: zeros, then everything is overwritten. */
+    FR_TRY(fr_session_init_random(t->session, 0, 0));
+    FR_TRY(fr_trainer_prepare(t));
+    FR_TRY(list_parts(t, &p));
+    st = copy_parts(&p, store);
+    fr_free(p.list);
+    if (!st) t->step = step;
+    return st;
 }
 
 fr_status fr_trainer_resume(fr_trainer *t, const char *path) {
     fr_store *store;
     FR_TRY(fr_store_open(path, &store));
-    int64_t step = 0;
-    fr_status st = read_step(t, store, &step);
-    /* Parameters need not be bound before: zeros, then everything is overwritten. */
-    if (!st && !t->ready) st = fr_session_init_random(t->session, 0, 0);
-    if (!st) st = fr_trainer_prepare(t);
-    /* All is checked before the first value is overwritten. */
-    for (size_t i = 0; !st && i < t->slot_count; i++) st = read_slot(&t->slots[i], store, false);
-    for (size_t i = 0; !st && i < t->slot_count; i++) st = read_slot(&t->slots[i], store, true);
-    if (!st) t->step = step;
+    fr_status st = resume(t, store);
     fr_store_close(store);
     if (st) return fr_fail_in(st, "%s", path);
     fr_session_params_changed(t->session);

@@ -55,6 +55,15 @@ static void update_piece(void *arg, size_t i) {
     }
 }
 
+/* Names the first parameter whose gradient is at fault. */
+static fr_status not_finite(const fr_trainer *t) {
+    const char *name = "";
+    for (size_t i = t->piece_count; i-- > 0;)
+        if (!isfinite(t->partial[i])) name = t->slots[t->pieces[i].slot].name;
+    return fr_fail(FR_INVALID, "step %lld: the gradient%s%s is not finite; lower the learning rate",
+                   (long long)t->step, *name ? " of " : "", name);
+}
+
 fr_status fr_optimizer_apply(fr_trainer *t, const fr_tensor *const *grads, float *norm) {
     update u = {.t = t, .grads = grads, .scale = 1};
     double sum = 0;
@@ -62,9 +71,7 @@ fr_status fr_optimizer_apply(fr_trainer *t, const fr_tensor *const *grads, float
     for (size_t i = 0; i < t->piece_count; i++) sum += t->partial[i];
     double length = sqrt(sum);
     if (norm) *norm = (float)length;
-    if (!isfinite(length))
-        return fr_fail(FR_INVALID, "step %lld: the gradient is not finite; lower the learning rate",
-                       (long long)t->step);
+    if (!isfinite(length)) return not_finite(t);
     if (t->opts.clip > 0 && length > (double)t->opts.clip)
         u.scale = (float)((double)t->opts.clip / (length + 1e-6));
     u.lr = fr_learning_rate(&t->opts, t->step);

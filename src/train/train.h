@@ -24,8 +24,9 @@ typedef struct fr_train_opts {
     bool (*decay)(const char *param); /* which parameters decay; NULL: those of rank 2 and more */
 } fr_train_opts;
 
-/* A graph with a scalar output "loss", its gradients, and the optimizer's memory. Parameters of
- * bf16 get an f32 master copy. */
+/* A graph with a scalar loss, its gradients, and the optimizer's memory. Parameters of bf16 get an
+ * f32 master copy, taken before the first step: what is written into one after that, other than by
+ * resuming, is not seen. The graph gets the outputs "loss" and "grad/<parameter>". */
 typedef struct fr_trainer fr_trainer;
 fr_status fr_trainer_new(fr_graph *g, fr_val loss, const fr_train_opts *opts, fr_pool *pool,
                          fr_trainer **out);
@@ -33,11 +34,12 @@ void fr_trainer_free(fr_trainer *t);
 fr_session *fr_trainer_session(fr_trainer *t);
 int64_t fr_trainer_step_count(const fr_trainer *t);
 float fr_learning_rate(const fr_train_opts *o, int64_t step);
-/* Forward, backward, clip, update. loss and the norm of the gradient before clipping come out. */
+/* Forward, backward, clip, update. The loss and the norm of the gradient before clipping come out
+ * (either may be NULL). When one of them is not finite, the step fails and no parameter changes. */
 fr_status fr_trainer_step(fr_trainer *t, const fr_tensor *inputs, int count, float *loss,
                           float *norm);
-/* Parameters, moments, master weights and the step number in one safetensors file: resuming gives
- * the same bits as never having stopped. */
+/* Parameters, states, moments, master weights and the step number in one safetensors file: resuming
+ * gives the same bits as never having stopped. A resume that fails changes nothing. */
 fr_status fr_trainer_save(fr_trainer *t, const char *path);
 fr_status fr_trainer_resume(fr_trainer *t, const char *path);
 

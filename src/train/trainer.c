@@ -18,15 +18,35 @@ static size_t collect(const fr_graph *g, fr_val *out) {
     return n;
 }
 
-static fr_status check_opts(const fr_train_opts *o) {
-    if (!(o->lr > 0) || !isfinite(o->lr))
-        return fr_fail(FR_INVALID, "the learning rate is %g; it must be above 0", (double)o->lr);
+static fr_status check_optimizer(const fr_train_opts *o) {
     if (o->optimizer != FR_SGD && o->optimizer != FR_ADAMW)
         return fr_fail(FR_INVALID, "there is no optimizer %d", (int)o->optimizer);
-    if (!(o->clip >= 0) || !(o->weight_decay >= 0))
-        return fr_fail(FR_INVALID, "clip (%g) and weight decay (%g) must not be negative",
-                       (double)o->clip, (double)o->weight_decay);
-    if (o->warmup < 0 || (o->schedule != FR_SCHEDULE_CONSTANT && o->steps < o->warmup))
+    if (!(o->momentum >= 0 && o->momentum < 1))
+        return fr_fail(FR_INVALID, "the momentum is %g; it must be from 0 to below 1",
+                       (double)o->momentum);
+    if (!(o->beta1 >= 0 && o->beta1 < 1) || !(o->beta2 >= 0 && o->beta2 < 1))
+        return fr_fail(FR_INVALID, "beta1 (%g) and beta2 (%g) must be from 0 to below 1",
+                       (double)o->beta1, (double)o->beta2);
+    if (!(o->eps >= 0) || !(o->clip >= 0) || !(o->weight_decay >= 0))
+        return fr_fail(FR_INVALID, "eps (%g), clip (%g) and weight decay (%g) must not be negative",
+                       (double)o->eps, (double)o->clip, (double)o->weight_decay);
+    return FR_OK;
+}
+
+static fr_status check_schedule(const fr_train_opts *o) {
+    if (!(o->lr > 0) || !isfinite(o->lr))
+        return fr_fail(FR_INVALID, "the learning rate is %g; it must be above 0", (double)o->lr);
+    if (!(o->final_lr >= 0) || !isfinite(o->final_lr))
+        return fr_fail(FR_INVALID, "the final learning rate is %g; it must not be negative",
+                       (double)o->final_lr);
+    if (o->schedule < FR_SCHEDULE_CONSTANT || o->schedule > FR_SCHEDULE_COSINE)
+        return fr_fail(FR_INVALID, "there is no schedule %d", (int)o->schedule);
+    if (o->warmup < 0)
+        return fr_fail(FR_INVALID, "a warm-up of %lld steps makes no sense", (long long)o->warmup);
+    if (o->schedule == FR_SCHEDULE_CONSTANT) return FR_OK;
+    if (o->steps < 1)
+        return fr_fail(FR_INVALID, "a learning rate that falls needs the number of steps");
+    if (o->steps < o->warmup)
         return fr_fail(FR_INVALID, "a warm-up of %lld steps does not fit into %lld steps",
                        (long long)o->warmup, (long long)o->steps);
     return FR_OK;
@@ -67,7 +87,20 @@ static fr_status make_slot(fr_trainer *t, fr_slot *slot, fr_val param, fr_val gr
     if (v->desc.dtype != FR_F32) {
         slot->master = fr_alloc(FR_MEM_STATE, bytes);
         if (!slot->master) return FR_NOMEM;
+        slot->owns = true;
     }
+    return FR_OK;
+}
+
+/* The gradient becomes an output of the graph. */
+static fr_status name_gradient(fr_trainer *t, fr_slot *slot) {
+    fr_graph *g = t->graph;
+    char *name = fr_format("grad/%s", slot->name);
+    if (!name) return FR_NOMEM;
+    fr_output(g, name, slot->grad);
+    fr_free(name);
+    FR_TRY(fr_graph_check(g));
+    slot->grad_name = g->output_names[g->output_count - 1];
     return FR_OK;
 }
 
@@ -86,21 +119,25 @@ static fr_status make_slots(fr_trainer *t, fr_val loss) {
     for (size_t i = 0; !st && i < n; i++) {
         st = make_slot(t, &t->slots[i], param[i], grad[i]);
         t->slot_count = i + 1;
-        char *name = fr_format("grad/%s", t->slots[i].name);
-        if (!name)
-            st = FR_NOMEM;
-        else
-            fr_output(t->graph, name, grad[i]);
-        fr_free(name);
+        if (!st) st = name_gradient(t, &t->slots[i]);
     }
     fr_free(param);
     return st;
 }
 
+/* The loss is the output "loss", unless whoever built the graph has called it so. */
+static fr_status name_loss(fr_graph *g, fr_val loss) {
+    size_t at = fr_names_find(&g->output_index, "loss");
+    if (at == FR_NO_NAME || g->outputs[at] != loss) fr_output(g, "loss", loss);
+    return fr_graph_check(g);
+}
+
 fr_status fr_trainer_new(fr_graph *g, fr_val loss, const fr_train_opts *opts, fr_pool *pool,
                          fr_trainer **out) {
+    *out = NULL;
     FR_TRY(fr_graph_check(g));
-    FR_TRY(check_opts(opts));
+    FR_TRY(check_optimizer(opts));
+    FR_TRY(check_schedule(opts));
     fr_trainer *t = fr_alloc(FR_MEM_OTHER, sizeof *t);
     if (!t) return FR_NOMEM;
     t->graph = g;
@@ -109,8 +146,8 @@ fr_status fr_trainer_new(fr_graph *g, fr_val loss, const fr_train_opts *opts, fr
     if (t->opts.beta1 == 0) t->opts.beta1 = 0.9f;
     if (t->opts.beta2 == 0) t->opts.beta2 = 0.999f;
     if (t->opts.eps == 0) t->opts.eps = 1e-8f;
-    fr_output(g, "loss", loss);
-    fr_status st = make_slots(t, loss);
+    fr_status st = name_loss(g, loss);
+    if (!st) st = make_slots(t, loss);
     if (!st) st = make_pieces(t);
     if (!st)
         st = fr_session_new_with(g, &(fr_session_opts){.pool = pool, .train = true}, &t->session);
@@ -128,7 +165,7 @@ void fr_trainer_free(fr_trainer *t) {
         fr_slot *s = &t->slots[i];
         fr_free(s->m);
         fr_free(s->v);
-        if (!s->storage || s->master != s->storage->data) fr_free(s->master);
+        if (s->owns) fr_free(s->master);
     }
     fr_session_free(t->session);
     fr_free(t->slots);
@@ -144,9 +181,16 @@ int64_t fr_trainer_step_count(const fr_trainer *t) {
     return t->step;
 }
 
-/* Before the first step, when whoever made the trainer has bound the parameters. */
+/* Does the session still keep every parameter where the masters were taken from? */
+static bool in_place(const fr_trainer *t) {
+    for (size_t i = 0; i < t->slot_count; i++)
+        if (t->slots[i].storage->data != t->slots[i].seen) return false;
+    return true;
+}
+
 fr_status fr_trainer_prepare(fr_trainer *t) {
-    if (t->ready) return FR_OK;
+    if (t->ready && in_place(t)) return FR_OK;
+    t->ready = false;
     FR_TRY(fr_session_make_writable(t->session));
     for (size_t i = 0; i < t->slot_count; i++) {
         fr_slot *s = &t->slots[i];
@@ -155,10 +199,11 @@ fr_status fr_trainer_prepare(fr_trainer *t) {
             return fr_fail(FR_INVALID,
                            "parameter %s has no value yet: load a file or start from random values",
                            s->name);
-        if (s->storage->dtype == FR_F32)
-            s->master = s->storage->data;
-        else
+        s->seen = s->storage->data;
+        if (s->owns)
             FR_TRY(fr_tensor_to_f32(s->storage, s->master));
+        else
+            s->master = s->storage->data;
     }
     t->ready = true;
     return FR_OK;
@@ -166,9 +211,7 @@ fr_status fr_trainer_prepare(fr_trainer *t) {
 
 static fr_status gather_gradients(fr_trainer *t, const fr_tensor **grads) {
     for (size_t i = 0; i < t->slot_count; i++) {
-        char name[300];
-        snprintf(name, sizeof name, "grad/%s", t->slots[i].name);
-        grads[i] = fr_session_output(t->session, name);
+        grads[i] = fr_session_output(t->session, t->slots[i].grad_name);
         if (!grads[i]) return fr_fail(FR_INVALID, "there is no gradient of %s", t->slots[i].name);
     }
     return FR_OK;
@@ -178,12 +221,13 @@ fr_status fr_trainer_step(fr_trainer *t, const fr_tensor *inputs, int count, flo
                           float *norm) {
     FR_TRY(fr_trainer_prepare(t));
     FR_TRY(fr_session_run(t->session, inputs, count));
-    const fr_tensor *l = fr_session_output(t->session, "loss");
-    FR_TRY(fr_tensor_to_f32(l, loss));
-    if (!isfinite(*loss))
+    float value;
+    FR_TRY(fr_tensor_to_f32(fr_session_output(t->session, "loss"), &value));
+    if (loss) *loss = value;
+    if (!isfinite(value))
         return fr_fail(FR_INVALID,
                        "step %lld: the loss is %g; lower the learning rate or clip the gradient",
-                       (long long)t->step, (double)*loss);
+                       (long long)t->step, (double)value);
     const fr_tensor **grads = fr_alloc_array(FR_MEM_OTHER, t->slot_count, sizeof *grads);
     if (!grads) return FR_NOMEM;
     fr_status st = gather_gradients(t, grads);

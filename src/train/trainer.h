@@ -8,9 +8,12 @@
 typedef struct fr_slot {
     fr_val param, grad;
     const char *name;
-    fr_tensor *storage; /* in the session, of the declared type */
+    const char *grad_name; /* the output that holds its gradient */
+    fr_tensor *storage;    /* in the session, of the declared type */
+    const void *seen;      /* the data of the storage when the master was taken from it */
     size_t values;
     float *master; /* the truth in f32; the storage itself when that is f32 */
+    bool owns;     /* the master is memory of its own */
     float *m;      /* first moment, or the momentum of SGD; NULL when unused */
     float *v;      /* second moment of AdamW */
     bool decays;
@@ -43,7 +46,8 @@ typedef struct fr_piece {
 /* optimizer.c: from the gradients of the last run to new parameters. Returns the norm. */
 fr_status fr_optimizer_apply(fr_trainer *t, const fr_tensor *const *grads, float *norm);
 
-/* trainer.c: takes the masters from the bound parameters, once. */
+/* trainer.c: takes the masters from the bound parameters: once, and again when the session keeps
+ * them in other memory than before. */
 fr_status fr_trainer_prepare(fr_trainer *t);
 
 #endif
