@@ -28,7 +28,7 @@ for file in libfrugal.so.0 libfrugal.a pkgconfig/frugal.pc cmake/frugal/frugalCo
     cmake/frugal/frugalConfigVersion.cmake; do
     [ -e "$lib/$file" ] || fail "$file was not installed"
 done
-if grep -rnF -e "$root" -e "$dir/first" "$lib/pkgconfig" "$lib/cmake" >"$dir/log"; then
+if grep -rnF -e "$root/src" -e "$root/include" -e "$build" -e "$dir/first" "$lib/pkgconfig" "$lib/cmake" >"$dir/log"; then
     fail "the package names a folder of this machine"
 fi
 "$prefix/bin/frugal" --version >"$dir/log" 2>&1 || fail "the installed program does not run"
