@@ -1,4 +1,4 @@
-/* pool.h: threads, as a face over pthreadpool.
+/* pool.h: threads that share out the items of a job.
  *
  * Work is cut by size into `count` items, never by thread count; an item may run on any thread. A
  * function that writes only what its item owns therefore gives the same bits with any pool. */
