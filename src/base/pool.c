@@ -19,6 +19,8 @@
 #define THREADS_MOST 1024
 /* Items of one job: the low half of a range's word. */
 #define ITEMS_MOST ((size_t)1 << 30)
+/* A range that is closed: beyond its last item, however many there are. */
+#define CLOSED 0xffffffffu
 /* Turns of the waiting loop: about 50 microseconds. */
 #define SPINS 2000
 
@@ -32,8 +34,9 @@ typedef struct job {
     size_t first;        /* number of the first item */
 } job;
 
-/* A late thread may read the job while the next one is written; the word of the range then tells it
- * that what it read is void. So these are atomic, one by one. */
+/* A late thread may read the job while the next one is written. What it read is void then, and it
+ * finds out when it takes an item: all ranges are closed before the first of these is changed, so the
+ * word is no longer what it was. */
 typedef struct shared_job {
     _Atomic(fr_pool_fn *) fn;
     _Atomic(fr_pool_range_fn *) range_fn;
@@ -97,25 +100,25 @@ static void run_item(const job *j, size_t i, size_t thread) {
 }
 
 static job load_job(const shared_job *s, uint32_t *count) {
-    *count = atomic_load_explicit(&s->count, memory_order_relaxed);
-    return (job){.fn = atomic_load_explicit(&s->fn, memory_order_relaxed),
-                 .range_fn = atomic_load_explicit(&s->range_fn, memory_order_relaxed),
-                 .thread_fn = atomic_load_explicit(&s->thread_fn, memory_order_relaxed),
-                 .arg = atomic_load_explicit(&s->arg, memory_order_relaxed),
-                 .total = atomic_load_explicit(&s->total, memory_order_relaxed),
-                 .chunk = atomic_load_explicit(&s->chunk, memory_order_relaxed),
-                 .first = atomic_load_explicit(&s->first, memory_order_relaxed)};
+    *count = atomic_load_explicit(&s->count, memory_order_acquire);
+    return (job){.fn = atomic_load_explicit(&s->fn, memory_order_acquire),
+                 .range_fn = atomic_load_explicit(&s->range_fn, memory_order_acquire),
+                 .thread_fn = atomic_load_explicit(&s->thread_fn, memory_order_acquire),
+                 .arg = atomic_load_explicit(&s->arg, memory_order_acquire),
+                 .total = atomic_load_explicit(&s->total, memory_order_acquire),
+                 .chunk = atomic_load_explicit(&s->chunk, memory_order_acquire),
+                 .first = atomic_load_explicit(&s->first, memory_order_acquire)};
 }
 
 static void store_job(shared_job *s, const job *j, size_t first, uint32_t count) {
-    atomic_store_explicit(&s->fn, j->fn, memory_order_relaxed);
-    atomic_store_explicit(&s->range_fn, j->range_fn, memory_order_relaxed);
-    atomic_store_explicit(&s->thread_fn, j->thread_fn, memory_order_relaxed);
-    atomic_store_explicit(&s->arg, j->arg, memory_order_relaxed);
-    atomic_store_explicit(&s->total, j->total, memory_order_relaxed);
-    atomic_store_explicit(&s->chunk, j->chunk, memory_order_relaxed);
-    atomic_store_explicit(&s->first, first, memory_order_relaxed);
-    atomic_store_explicit(&s->count, count, memory_order_relaxed);
+    atomic_store_explicit(&s->fn, j->fn, memory_order_release);
+    atomic_store_explicit(&s->range_fn, j->range_fn, memory_order_release);
+    atomic_store_explicit(&s->thread_fn, j->thread_fn, memory_order_release);
+    atomic_store_explicit(&s->arg, j->arg, memory_order_release);
+    atomic_store_explicit(&s->total, j->total, memory_order_release);
+    atomic_store_explicit(&s->chunk, j->chunk, memory_order_release);
+    atomic_store_explicit(&s->first, first, memory_order_release);
+    atomic_store_explicit(&s->count, count, memory_order_release);
 }
 
 static uint32_t range_start(uint32_t count, int threads, int r) {
@@ -281,10 +284,12 @@ int fr_pool_threads(const fr_pool *p) {
 
 static void share_out(fr_pool *p, size_t first, uint32_t count, const job *j) {
     uint32_t number = atomic_load(&p->number) + 1;
+    uint64_t word = (uint64_t)number << 32;
+    for (int r = 0; r < p->count; r++) atomic_store(&p->ranges[r].word, word | CLOSED);
     store_job(&p->job, j, first, count);
     atomic_store(&p->left, count);
     for (int r = 0; r < p->count; r++)
-        atomic_store(&p->ranges[r].word, (uint64_t)number << 32 | range_start(count, p->count, r));
+        atomic_store(&p->ranges[r].word, word | range_start(count, p->count, r));
     announce(p, number);
     work_on(p, number, 0);
     wait_until_done(p);

@@ -32,6 +32,23 @@ static void every_item_runs_once(void **state) {
     assert_int_equal(fr_pool_threads(NULL), 1);
 }
 
+/* Short jobs of changing size right behind each other: a thread that is late for one must not take
+ * items of the next by what it knows of the last. */
+static void late_threads_take_nothing(void **state) {
+    (void)state;
+    static const int threads[] = {2, 3, 8};
+    for (size_t t = 0; t < FR_COUNT(threads); t++) {
+        fr_pool *p = pool_of(threads[t]);
+        for (int round = 0; round < 20000; round++) {
+            size_t count = round % 2 ? 2 : 40;
+            atomic_int hits[40] = {0};
+            fr_pool_run(p, count, count_item, hits);
+            for (size_t i = 0; i < 40; i++) assert_int_equal(hits[i], i < count);
+        }
+        fr_pool_free(p);
+    }
+}
+
 typedef struct ranges {
     atomic_int hits[101];
     size_t chunk;
@@ -262,6 +279,7 @@ static void dispatch_is_timed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_runs_once),
+        cmocka_unit_test(late_threads_take_nothing),
         cmocka_unit_test(ranges_cover_without_overlap),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(thread_numbers_are_private),
