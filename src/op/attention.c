@@ -83,7 +83,7 @@ static fr_status check_opts(const fr_call *c) {
     return FR_OK;
 }
 
-static fr_status shape(const fr_call *c) {
+fr_status attn_shape_rule(const fr_call *c) {
     FR_TRY(check_operands(c));
     FR_TRY(check_opts(c));
     const fr_tensor *q = &c->in[ATTN_Q];
@@ -109,6 +109,7 @@ static attn_shape shape_of(const fr_call *c) {
 
 static size_t scratch(const fr_call *c) {
     attn_shape a = shape_of(c);
+    if (!fr_values(&c->out[0])) return 0;
     return attn_is_decode(&a) ? attn_decode_scratch(&a, c->pool) : attn_tile_scratch(&a, c->pool);
 }
 
@@ -127,17 +128,20 @@ static fr_status run(const fr_call *c) {
     return FR_OK;
 }
 
+/* Keys seen by queries that see 1, 2, .. `ends` keys, or `most` of them where that is less. */
+static double seen_up_to(double ends, double most) {
+    if (ends <= 0) return 0;
+    const double rise = ends < most ? ends : most;
+    return rise * (rise + 1) / 2 + (ends - rise) * most;
+}
+
 double attn_pairs(const attn_shape *a) {
     if (a->attr.mask == FR_MASK_BLOCKS) return (double)a->pairs * a->attr.block_q * a->attr.block_k;
-    double pairs = 0.0;
-    attn_shape all = *a;
-    all.kv_len = NULL;
-    for (int64_t i = 0; i < a->m; i++) {
-        int64_t lo, hi;
-        attn_span(&all, 0, i, &lo, &hi);
-        pairs += (double)(hi - lo);
-    }
-    return pairs;
+    const double m = (double)a->m, n = (double)a->n;
+    const bool window = a->attr.mask == FR_MASK_WINDOW;
+    if (a->attr.mask != FR_MASK_CAUSAL && !window) return m * n;
+    const double most = window ? (double)a->attr.window : n;
+    return seen_up_to(n, most) - seen_up_to(n - m, most);
 }
 
 /* Two products of dim multiply-adds a pair, and about four operations of the softmax. */
@@ -146,7 +150,7 @@ static void cost(const fr_call *c, fr_cost *out) {
     out->ops = attn_pairs(&a) * (double)(a.batch * a.heads) * (4.0 * (double)a.dim + 4.0);
 }
 
-static const fr_attr_field fields[] = {
+const fr_attr_field attn_fields[] = {
     {"scale", FR_ATTR_F32, offsetof(fr_attention_attr, scale), 0},
     {"mask", FR_ATTR_I32, offsetof(fr_attention_attr, mask), 0},
     {"window", FR_ATTR_I32, offsetof(fr_attention_attr, window), 0},
@@ -162,8 +166,8 @@ const fr_op fr_op_attention = {
     .nout = 2,
     .strided = 1u << ATTN_Q | 1u << ATTN_K | 1u << ATTN_V,
     .attr_bytes = sizeof(fr_attention_attr),
-    .fields = fields,
-    .shape = shape,
+    .fields = attn_fields,
+    .shape = attn_shape_rule,
     .run = run,
     .scratch = scratch,
     .grad = attn_grad_rule,
@@ -176,11 +180,8 @@ fr_val fr_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, const fr_attentio
     if (opts) {
         at = (fr_attention_attr){opts->scale, (int32_t)opts->mask, opts->window, opts->block_q,
                                  opts->block_k};
-        /* Zeroed options name value 0 by accident; only the mask in use makes lists meant. */
-        if (opts->mask == FR_MASK_BLOCKS) {
-            in[ATTN_BLOCK_START] = opts->block_start;
-            in[ATTN_BLOCK_INDEX] = opts->block_index;
-        }
+        in[ATTN_BLOCK_START] = opts->block_start;
+        in[ATTN_BLOCK_INDEX] = opts->block_index;
         in[ATTN_KV_LEN] = opts->kv_len;
     }
     return fr_emit(g, &fr_op_attention, 6, in, &at);

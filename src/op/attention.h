@@ -22,6 +22,9 @@ typedef struct fr_attention_attr {
 /* The inputs of the operator. */
 enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_BLOCK_START, ATTN_BLOCK_INDEX, ATTN_KV_LEN };
 
+/* The fields of it; attention and its gradient have the same. */
+extern const fr_attr_field attn_fields[];
+
 typedef struct attn_shape {
     fr_attention_attr attr;
     int64_t batch, m, n, heads, kv_heads, group, dim;
@@ -45,6 +48,8 @@ attn_side attn_side_of(const fr_tensor *t);
 static inline char *attn_row(const attn_side *s, int64_t b, int64_t token, int64_t head) {
     return s->data + b * s->batch + token * s->token + head * s->head;
 }
+/* The shape rule of fr_op_attention, for a call with its inputs and outputs. */
+fr_status attn_shape_rule(const fr_call *c);
 /* What only the data can tell: kv_len within the cache, block lists well formed. */
 fr_status attn_check_data(const attn_shape *a);
 

@@ -341,7 +341,29 @@ static void key_item(void *arg, size_t thread, size_t i) {
 
 /* ---- the operator ---- */
 
+/* Is input i like this output of the forward operator? */
+static fr_status check_like(const fr_call *c, int i, const fr_tensor *want) {
+    static const char *const names[] = {[IN_Y] = "y", [IN_LSE] = "lse", [IN_DY] = "dy"};
+    char have[FR_SHAPE_TEXT], text[FR_SHAPE_TEXT];
+    if (c->in[i].dtype == want->dtype && fr_same_shape(&c->in[i], want)) return FR_OK;
+    return fr_fail(FR_INVALID, "attention_grad: %s is %s and must be %s", names[i],
+                   fr_shape_text(&c->in[i], have), fr_shape_text(want, text));
+}
+
 static fr_status shape(const fr_call *c) {
+    const bool blocks = ((const fr_attention_attr *)c->attr)->mask == FR_MASK_BLOCKS;
+    const fr_tensor none = {.dtype = FR_NOTYPE};
+    const fr_tensor aux0 = fr_has(c, IN_AUX0) ? c->in[IN_AUX0] : none;
+    const fr_tensor aux1 = fr_has(c, IN_AUX1) ? c->in[IN_AUX1] : none;
+    const fr_tensor in[] = {c->in[IN_Q],          c->in[IN_K],          c->in[IN_V],
+                            blocks ? aux0 : none, blocks ? aux1 : none, blocks ? none : aux0};
+    fr_tensor out[2] = {none, none};
+    fr_call forward = {
+        .op = &fr_op_attention, .attr = c->attr, .nin = 6, .nout = 2, .in = in, .out = out};
+    FR_TRY(attn_shape_rule(&forward));
+    FR_TRY(check_like(c, IN_Y, &out[0]));
+    FR_TRY(check_like(c, IN_LSE, &out[1]));
+    FR_TRY(check_like(c, IN_DY, &out[0]));
     for (int i = 0; i < 3; i++) {
         c->out[i].dtype = c->in[i].dtype;
         c->out[i].rank = 4;
@@ -350,8 +372,14 @@ static fr_status shape(const fr_call *c) {
     return FR_OK;
 }
 
+/* Nothing sees anything: then the gradients are zero, where there are any. */
+static bool no_pairs(const fr_call *c) {
+    return !fr_values(&c->in[IN_Q]) || !fr_values(&c->in[IN_K]);
+}
+
 static size_t scratch(const fr_call *c) {
     grad_run r = {.a = shape_of(c)};
+    if (no_pairs(c)) return 0;
     attn_carve space = {0};
     carve(&r, &space, c->pool);
     return space.used;
@@ -370,6 +398,10 @@ static fr_status run(const fr_call *c) {
                   .dv = attn_side_of(&c->out[2]),
                   .lse_in = c->in[IN_LSE].data};
     const attn_shape *a = &r.a;
+    if (no_pairs(c)) {
+        for (int i = 0; i < 3; i++) memset(c->out[i].data, 0, fr_bytes(&c->out[i]));
+        return FR_OK;
+    }
     FR_TRY(attn_check_data(a));
     attn_carve space = {.base = c->scratch};
     carve(&r, &space, c->pool);
@@ -396,6 +428,7 @@ const fr_op fr_op_attention_grad = {
     .flags = FR_OP_NO_GRAD,
     .strided = 1u << IN_Q | 1u << IN_K | 1u << IN_V,
     .attr_bytes = sizeof(fr_attention_attr),
+    .fields = attn_fields,
     .shape = shape,
     .run = run,
     .scratch = scratch,

@@ -10,10 +10,6 @@
 
 enum { TILE = 128, LEAST_CHUNK = 256, MOST_CHUNKS = 16 };
 
-typedef struct lin_attr {
-    float eps;
-} lin_attr;
-
 typedef struct lin_run {
     const lin_shape *s;
     const fr_attn_kernels *kernels;
@@ -173,24 +169,28 @@ static void output_item(void *arg, size_t thread, size_t i) {
 
 /* ---- the operator ---- */
 
-static fr_status shape(const fr_call *c) {
-    const fr_tensor *q = &c->in[0], *k = &c->in[1], *v = &c->in[2];
-    const float eps = ((const lin_attr *)c->attr)->eps;
+fr_status lin_check(const char *op, const fr_tensor *q, const fr_tensor *k, const fr_tensor *v,
+                    const lin_attr *a) {
     bool types =
         (q->dtype == FR_F32 || q->dtype == FR_BF16) && k->dtype == q->dtype && v->dtype == q->dtype;
     bool ranks = q->rank == 4 && k->rank == 4 && v->rank == 4;
     if (!types || !ranks || !fr_same_shape(k, v) || q->dim[0] != k->dim[0] ||
         q->dim[2] != k->dim[2] || q->dim[3] != k->dim[3]) {
-        char a[FR_SHAPE_TEXT], b[FR_SHAPE_TEXT], d[FR_SHAPE_TEXT];
-        return fr_fail(
-            FR_INVALID,
-            "linear_attention: q is %s, k is %s and v is %s; wanted all f32 or all bf16, "
-            "[batch, tokens, heads, dim], differing in the tokens of q alone",
-            fr_shape_text(q, a), fr_shape_text(k, b), fr_shape_text(v, d));
+        char tq[FR_SHAPE_TEXT], tk[FR_SHAPE_TEXT], tv[FR_SHAPE_TEXT];
+        return fr_fail(FR_INVALID,
+                       "%s: q is %s, k is %s and v is %s; wanted all f32 or all bf16, "
+                       "[batch, tokens, heads, dim], differing in the tokens of q alone",
+                       op, fr_shape_text(q, tq), fr_shape_text(k, tk), fr_shape_text(v, tv));
     }
-    if (!(eps >= 0.0f) || !isfinite(eps))
-        return fr_fail(FR_INVALID, "linear_attention: eps must be a number from 0 up, not %g",
-                       (double)eps);
+    if (!(a->eps >= 0.0f) || !isfinite(a->eps))
+        return fr_fail(FR_INVALID, "%s: eps must be a number from 0 up, not %g", op,
+                       (double)a->eps);
+    return FR_OK;
+}
+
+static fr_status shape(const fr_call *c) {
+    const fr_tensor *q = &c->in[0];
+    FR_TRY(lin_check("linear_attention", q, &c->in[1], &c->in[2], c->attr));
     c->out[0].dtype = q->dtype;
     c->out[0].rank = 4;
     for (int i = 0; i < 4; i++) c->out[0].dim[i] = q->dim[i];
@@ -211,7 +211,7 @@ static size_t scratch(const fr_call *c) {
     lin_shape s = shape_of(c);
     attn_carve space = {0};
     lin_run r;
-    return carve(&s, c, &space, &r);
+    return fr_values(&c->out[0]) ? carve(&s, c, &space, &r) : 0;
 }
 
 static fr_status run(const fr_call *c) {
@@ -236,7 +236,7 @@ static void cost(const fr_call *c, fr_cost *out) {
                (2.0 * (double)s.dim + 2.0);
 }
 
-static const fr_attr_field fields[] = {
+const fr_attr_field lin_fields[] = {
     {"eps", FR_ATTR_F32, offsetof(lin_attr, eps), 0},
     {NULL, FR_ATTR_END, 0, 0},
 };
@@ -248,7 +248,7 @@ const fr_op fr_op_linear_attention = {
     .nout = 1,
     .strided = 7,
     .attr_bytes = sizeof(lin_attr),
-    .fields = fields,
+    .fields = lin_fields,
     .shape = shape,
     .run = run,
     .scratch = scratch,

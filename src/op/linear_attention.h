@@ -19,6 +19,14 @@ typedef struct lin_shape {
     float eps;
 } lin_shape;
 
+typedef struct lin_attr {
+    float eps;
+} lin_attr;
+extern const fr_attr_field lin_fields[];
+/* Refuses operands and attributes that do not fit; op: for the message. */
+fr_status lin_check(const char *op, const fr_tensor *q, const fr_tensor *k, const fr_tensor *v,
+                    const lin_attr *a);
+
 lin_shape lin_shape_of(const fr_tensor *q, const fr_tensor *k, float eps);
 int64_t lin_chunk(int64_t tokens);
 static inline int64_t lin_chunks(int64_t tokens) {

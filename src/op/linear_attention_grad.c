@@ -126,6 +126,12 @@ static void key_item(void *arg, size_t thread, size_t i) {
 }
 
 static fr_status shape(const fr_call *c) {
+    const fr_tensor *q = &c->in[IN_Q], *dy = &c->in[IN_DY];
+    char have[FR_SHAPE_TEXT], want[FR_SHAPE_TEXT];
+    FR_TRY(lin_check("linear_attention_grad", q, &c->in[IN_K], &c->in[IN_V], c->attr));
+    if (dy->dtype != q->dtype || !fr_same_shape(dy, q))
+        return fr_fail(FR_INVALID, "linear_attention_grad: dy is %s and must be %s",
+                       fr_shape_text(dy, have), fr_shape_text(q, want));
     for (int i = 0; i < 3; i++) {
         c->out[i].dtype = c->in[i].dtype;
         c->out[i].rank = 4;
@@ -144,19 +150,26 @@ static void carve(lin_grad_run *r, const fr_call *c, attn_carve *space) {
 }
 
 static lin_grad_run run_of(const fr_call *c) {
-    return (lin_grad_run){.s = lin_shape_of(&c->in[IN_Q], &c->in[IN_K], *(const float *)c->attr),
-                          .q = attn_side_of(&c->in[IN_Q]),
-                          .k = attn_side_of(&c->in[IN_K]),
-                          .v = attn_side_of(&c->in[IN_V]),
-                          .dy = attn_side_of(&c->in[IN_DY]),
-                          .dq = attn_side_of(&c->out[0]),
-                          .dk = attn_side_of(&c->out[1]),
-                          .dv = attn_side_of(&c->out[2])};
+    return (lin_grad_run){
+        .s = lin_shape_of(&c->in[IN_Q], &c->in[IN_K], ((const lin_attr *)c->attr)->eps),
+        .q = attn_side_of(&c->in[IN_Q]),
+        .k = attn_side_of(&c->in[IN_K]),
+        .v = attn_side_of(&c->in[IN_V]),
+        .dy = attn_side_of(&c->in[IN_DY]),
+        .dq = attn_side_of(&c->out[0]),
+        .dk = attn_side_of(&c->out[1]),
+        .dv = attn_side_of(&c->out[2])};
+}
+
+/* Nothing to sum over: then the gradients are zero, where there are any. */
+static bool no_pairs(const fr_call *c) {
+    return !fr_values(&c->in[IN_Q]) || !fr_values(&c->in[IN_K]);
 }
 
 static size_t scratch(const fr_call *c) {
     lin_grad_run r = run_of(c);
     attn_carve space = {0};
+    if (no_pairs(c)) return 0;
     carve(&r, c, &space);
     return space.used;
 }
@@ -164,6 +177,10 @@ static size_t scratch(const fr_call *c) {
 static fr_status run(const fr_call *c) {
     lin_grad_run r = run_of(c);
     const lin_shape *s = &r.s;
+    if (no_pairs(c)) {
+        for (int i = 0; i < 3; i++) memset(c->out[i].data, 0, fr_bytes(&c->out[i]));
+        return FR_OK;
+    }
     attn_carve space = {.base = c->scratch};
     carve(&r, c, &space);
     r.chunk = lin_chunk(s->m);
@@ -190,7 +207,8 @@ const fr_op fr_op_linear_attention_grad = {
     .nout = 3,
     .flags = FR_OP_NO_GRAD,
     .strided = 7,
-    .attr_bytes = sizeof(float),
+    .attr_bytes = sizeof(lin_attr),
+    .fields = lin_fields,
     .shape = shape,
     .run = run,
     .scratch = scratch,
