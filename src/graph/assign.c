@@ -41,6 +41,8 @@ static bool can_overwrite(const fr_plan *p, const fr_step *s, int32_t i, int k) 
     if (from->value != FR_NONE || to->value != FR_NONE || from == to) return false;
     if (from->last != i || to->first != i) return false;
     if (in->offset || out->offset || from->bytes != to->bytes) return false;
+    /* Equal bytes of another type may be fewer values, each read again after a write. */
+    if (fr_values(&in->desc) != fr_values(&out->desc)) return false;
     if (!fr_is_contiguous(&in->desc) || fr_bytes(&in->desc) != from->bytes) return false;
     for (int j = 0; j < s->nin; j++)
         if (j != k && s->in[j].place >= 0 && fr_place_root(p, s->in[j].place) == from) return false;

@@ -32,7 +32,7 @@ typedef struct fr_call {
     int nin, nout;
     const fr_tensor *in; /* dtype FR_NOTYPE: absent */
     fr_tensor *out;
-    void *scratch;      /* 64-byte aligned, op->scratch() bytes */
+    void *scratch; /* 64-byte aligned, op->scratch() bytes */
     /* What op->pack() made of constant inputs, or NULL. In scratch() it only tells whether there will
      * be some: it points at nothing yet. */
     const void *packed;
@@ -85,8 +85,9 @@ typedef struct fr_attr_field {
 } fr_attr_field;
 
 enum {
-    FR_OP_VIEW = 1,     /* out[0] may be a view of in[0]: view() says which */
-    FR_OP_INPLACE0 = 2, /* out[0] may share memory with in[0] of equal size when in[0] dies here */
+    FR_OP_VIEW = 1, /* out[0] may be a view of in[0]: view() says which */
+    FR_OP_INPLACE0 =
+        2, /* out[0] may share memory with in[0], of as many values and bytes, that dies here */
     FR_OP_INPLACE1 = 4, /* the same for in[1] */
     FR_OP_STATE = 8,    /* writes in[0], which is a state, and out[0] is that state */
     FR_OP_NO_GRAD = 16, /* has no gradient by nature (arg-max, index outputs) */
@@ -96,7 +97,8 @@ struct fr_op {
     const char *name;
     int nin_min, nin_max, nout;
     unsigned flags;
-    uint32_t strided; /* bit i: input i may be a strided view whose last axis is contiguous */
+    uint32_t strided; /* bit i: input i may be a strided view whose last axis is
+                        contiguous; bit 31 stands for all from there on */
     size_t attr_bytes;
     const fr_attr_field *fields; /* may be NULL */
 

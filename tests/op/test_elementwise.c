@@ -345,13 +345,35 @@ static void test_cast(void **state) {
     op_check_refused(x, build_cast, &t, "cast");
 }
 
+/* A computed bias that takes as many bytes as the result, but holds half as many values: it is read
+ * for every row and must not be written over. */
+static int build_bias(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
+    (void)arg;
+    out[0] = fr_add(g, in[0], fr_affine(g, in[1], 2, 0));
+    return 1;
+}
+static void ref_bias(const void *arg, const op_f64 *in, op_f64 *out) {
+    (void)arg;
+    for (int64_t i = 0; i < fr_values(&in[0].desc); i++)
+        out->v[i] = in[0].v[i] + 2 * in[1].v[i % in[1].desc.dim[0]];
+}
+
+static void test_bias_of_equal_bytes(void **state) {
+    (void)state;
+    op_case c = {
+        .name = "bf16 and a f32 bias", .build = build_bias, .ref = ref_bias, .tol = 1.6e-2};
+    c.in[0] = (op_in){FR_BF16, 2, {2, 6}, 0, 0, false, NULL, false};
+    c.in[1] = (op_in){FR_F32, 1, {6}, 0, 0, false, NULL, false};
+    op_check(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_shape), cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_large),      cmocka_unit_test(test_refused),
         cmocka_unit_test(test_functions),  cmocka_unit_test(test_affine),
         cmocka_unit_test(test_glu),        cmocka_unit_test(test_modulate),
-        cmocka_unit_test(test_cast),
+        cmocka_unit_test(test_cast),       cmocka_unit_test(test_bias_of_equal_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
