@@ -39,7 +39,7 @@ static const fr_op copy_op = {.name = "copy",
 static bool readable(const fr_op *op, int i, const fr_operand *o) {
     const fr_tensor *t = &o->desc;
     if (o->place < 0 || fr_is_contiguous(t)) return true;
-    if (!(op->strided >> i & 1)) return false;
+    if (!(op->strided >> FR_MIN(i, 31) & 1)) return false; /* the last bit stands for the rest */
     return t->rank == 0 || t->stride[t->rank - 1] == 1 || t->dim[t->rank - 1] == 1;
 }
 

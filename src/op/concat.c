@@ -67,7 +67,8 @@ static fr_status concat_grad(fr_grad *r) {
     return FR_OK;
 }
 
-#define CONCAT_MAX 4096
+/* No node has more inputs. */
+#define CONCAT_MAX 64
 
 const fr_op fr_op_concat = {
     .name = "concat",
