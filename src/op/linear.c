@@ -7,6 +7,7 @@
  * where p is computed again when there is a function. */
 #include <string.h>
 
+#include "op/each.h"
 #include "op/gemm.h"
 #include "op/grads.h"
 
@@ -128,12 +129,6 @@ static fr_status linear_pack(const fr_call *c, void *out) {
     return FR_OK;
 }
 
-/* v in the type of `like`. */
-static fr_val as_type(fr_graph *g, fr_val v, fr_val like) {
-    fr_dtype t = fr_desc(g, like)->dtype;
-    return fr_desc(g, v)->dtype == t || v == FR_NONE ? v : fr_cast(g, v, t);
-}
-
 static fr_status linear_grad(fr_grad *r) {
     const fr_linear_attr *attr = r->attr;
     fr_graph *g = r->g;
@@ -141,7 +136,7 @@ static fr_status linear_grad(fr_grad *r) {
     fr_val bias = r->nin > 2 ? r->in[2] : FR_NONE;
     if (dy == FR_NONE) return FR_OK;
     bool inner = r->need[0] || r->need[1] || (bias != FR_NONE && r->need[2]);
-    if (r->nin > 3 && r->in[3] != FR_NONE && r->need[3]) r->din[3] = as_type(g, dy, r->in[3]);
+    if (r->nin > 3 && r->in[3] != FR_NONE && r->need[3]) r->din[3] = fr_as_type(g, dy, r->in[3]);
     if (!inner) return FR_OK;
     if (attr->act != FR_FN_NONE) {
         fr_val p = fr_linear(g, x, w, bias, FR_NONE, FR_FN_NONE);
@@ -150,17 +145,19 @@ static fr_status linear_grad(fr_grad *r) {
     const fr_tensor *dx = fr_desc(g, x), *dw = fr_desc(g, w);
     int64_t rows = rows_of(dx), n = dw->dim[0], k = dw->dim[1];
     fr_tensor x_shape = *dx; /* adding nodes may move the descriptions */
-    dp = fr_reshape(g, dp, 2, (int64_t[]){rows, n});
+    /* The number of rows may be another one at run time. */
+    dp = fr_reshape(g, dp, 2, (int64_t[]){n > 0 ? -1 : rows, n});
     if (r->need[0]) {
         fr_val d = fr_matmul(g, dp, w, false, false, 1);
-        r->din[0] = as_type(g, fr_reshape(g, d, x_shape.rank, x_shape.dim), x);
+        if (rows > 0 && k > 0) x_shape.dim[0] = -1;
+        r->din[0] = fr_as_type(g, fr_reshape(g, d, x_shape.rank, x_shape.dim), x);
     }
     if (r->need[1]) {
-        fr_val flat = fr_reshape(g, x, 2, (int64_t[]){rows, k});
-        r->din[1] = as_type(g, fr_matmul(g, dp, flat, true, false, 1), w);
+        fr_val flat = fr_reshape(g, x, 2, (int64_t[]){k > 0 ? -1 : rows, k});
+        r->din[1] = fr_as_type(g, fr_matmul(g, dp, flat, true, false, 1), w);
     }
     if (bias != FR_NONE && r->need[2])
-        r->din[2] = as_type(g, fr_reduce(g, dp, FR_SUM, 1, false), bias);
+        r->din[2] = fr_as_type(g, fr_reduce(g, dp, FR_SUM, 1, false), bias);
     return FR_OK;
 }
 

@@ -10,6 +10,7 @@
  * summed over the axes along which an operand was broadcast. */
 #include <string.h>
 
+#include "op/each.h"
 #include "op/gemm.h"
 #include "op/grads.h"
 
@@ -187,9 +188,7 @@ static fr_status matmul_pack(const fr_call *c, void *out) {
 /* ---- gradient ---- */
 
 static fr_val as_like(fr_graph *g, fr_val v, fr_val like) {
-    v = fr_unbroadcast(g, v, like);
-    fr_dtype t = fr_desc(g, like)->dtype;
-    return v == FR_NONE || fr_desc(g, v)->dtype == t ? v : fr_cast(g, v, t);
+    return fr_as_type(g, fr_unbroadcast(g, v, like), like);
 }
 
 static fr_val grad_b(fr_grad *r, const matmul_attr *attr) {
@@ -199,8 +198,9 @@ static fr_val grad_b(fr_grad *r, const matmul_attr *attr) {
     if (db->rank == 2 && da->rank > 2 && !attr->ta && fr_dim(da, -1) > 0) {
         /* the sum over rows does it all */
         int64_t k = fr_dim(da, -1), rows = fr_rows(da), n = db->dim[attr->tb ? 0 : 1];
-        a = fr_reshape(g, a, 2, (int64_t[]){rows, k});
-        dc = fr_reshape(g, dc, 2, (int64_t[]){rows, n});
+        /* The number of rows may be another one at run time. */
+        a = fr_reshape(g, a, 2, (int64_t[]){-1, k});
+        dc = fr_reshape(g, dc, 2, (int64_t[]){n > 0 ? -1 : rows, n});
     }
     fr_val d = attr->tb ? fr_matmul(g, dc, a, true, attr->ta, attr->scale)
                         : fr_matmul(g, a, dc, !attr->ta, false, attr->scale);

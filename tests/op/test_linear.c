@@ -146,11 +146,49 @@ static void test_refused(void **state) {
         &plain, "f32 or bf16");
 }
 
+/* A graph that was made, with its gradients, for a batch of two runs with one of five. */
+static void test_other_batch(void **state) {
+    (void)state;
+    fr_graph *g = fr_graph_new();
+    fr_val x = fr_input(g, "x", FR_F32, 3, (int64_t[]){2, 3, 4});
+    fr_val w = fr_input(g, "w", FR_F32, 2, (int64_t[]){2, 4});
+    fr_val u = fr_input(g, "u", FR_F32, 2, (int64_t[]){4, 3});
+    fr_val y = fr_linear(g, x, w, FR_NONE, FR_NONE, FR_FN_NONE), wrt[3] = {x, w, u}, grad[3];
+    fr_val loss = fr_reduce(g, y, FR_SUM, 7, false);
+    loss = fr_add(g, loss, fr_reduce(g, fr_matmul(g, x, u, false, false, 1), FR_SUM, 7, false));
+    assert_int_equal(fr_gradients(g, loss, 3, wrt, grad), FR_OK);
+    fr_output(g, "dx", grad[0]);
+    fr_output(g, "dw", grad[1]);
+    fr_output(g, "du", grad[2]);
+    float ones[60], one_w[8], one_u[12];
+    for (int i = 0; i < 60; i++) ones[i] = 1;
+    for (int i = 0; i < 8; i++) one_w[i] = (float)(i % 4);
+    for (int i = 0; i < 12; i++) one_u[i] = 10;
+    fr_session *s;
+    assert_int_equal(fr_session_new(g, &s), FR_OK);
+    for (int64_t batch = 2; batch <= 5; batch += 3) {
+        fr_tensor in[3] = {fr_tensor_make(FR_F32, 3, (int64_t[]){batch, 3, 4}, ones),
+                           fr_tensor_make(FR_F32, 2, (int64_t[]){2, 4}, one_w),
+                           fr_tensor_make(FR_F32, 2, (int64_t[]){4, 3}, one_u)};
+        if (fr_session_run(s, in, 3)) fail_msg("%s", fr_message());
+        const fr_tensor *dx = fr_session_output(s, "dx"), *dw = fr_session_output(s, "dw");
+        assert_int_equal(dx->dim[0], batch);
+        for (int64_t i = 0; i < fr_values(dx); i++)
+            assert_true(((const float *)dx->data)[i] == (float)(2 * (i % 4) + 30));
+        for (int i = 0; i < 8; i++) assert_true(((const float *)dw->data)[i] == (float)(3 * batch));
+        const float *du = fr_session_output(s, "du")->data;
+        for (int i = 0; i < 12; i++) assert_true(du[i] == (float)(3 * batch));
+    }
+    fr_session_free(s);
+    fr_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),   cmocka_unit_test(test_every_function),
         cmocka_unit_test(test_larger),  cmocka_unit_test(test_strided),
-        cmocka_unit_test(test_nothing), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_other_batch),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
