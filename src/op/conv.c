@@ -6,6 +6,7 @@
  * al. 2014, "cuDNN"); one channel a group has kernels of its own. This file holds the rules; the
  * work is in conv_gemm.c and depthwise.c, the gradients in conv_grad.c. */
 #include "op/conv.h"
+#include "op/each.h"
 #include "op/grads.h"
 
 #include <string.h>
@@ -86,6 +87,10 @@ static bool real(fr_dtype t) {
 }
 
 static fr_status check_attr(const char *op, const fr_conv_attr *a) {
+    if (a->axes != 2 && a->axes != 3)
+        return fr_fail(FR_INVALID, "%s: there are 2 or 3 spatial axes, not %d", op, a->axes);
+    if (a->axes == 2 && (a->stride[0] != 1 || a->dilation[0] != 1 || a->before[0] || a->after[0]))
+        return fr_fail(FR_INVALID, "%s: the frames of a picture have no stride or padding", op);
     for (int i = 3 - a->axes; i < 3; i++)
         if (a->stride[i] < 1 || a->dilation[i] < 1 || a->before[i] < 0 || a->after[i] < 0)
             return fr_fail(FR_INVALID,
@@ -112,6 +117,8 @@ static fr_status check_channels(const char *op, const fr_conv_attr *a, const fr_
     for (int i = 1; i < rank - 1; i++)
         if (w->dim[i] < 1 || w->dim[i] > 1 << 20 || x->dim[i] > INT32_MAX)
             return fr_fail(FR_INVALID, "%s: %s is not a kernel for %s", op, tw, tx);
+    if (cg > INT64_MAX / a->groups)
+        return fr_fail(FR_INVALID, "%s: %s in %d groups has too many channels", op, tw, a->groups);
     if (o % a->groups || (!transposed && c % a->groups))
         return fr_fail(FR_INVALID, "%s of %s with weight %s: %d groups do not divide the channels",
                        op, tx, tw, a->groups);
@@ -122,14 +129,21 @@ static fr_status check_channels(const char *op, const fr_conv_attr *a, const fr_
     return FR_OK;
 }
 
+/* A transposed convolution is cut into as many as the product of its strides. */
+#define MOST_PHASES 65536
+
 static fr_status check_space(const char *op, const fr_conv_attr *a, const fr_tensor *x,
                              const fr_tensor *w, bool transposed, fr_tensor *y) {
     char tx[FR_SHAPE_TEXT], tw[FR_SHAPE_TEXT];
+    int64_t phases = 1;
     y->dim[0] = x->dim[0];
     y->dim[x->rank - 1] = transposed ? w->dim[w->rank - 1] * a->groups : w->dim[0];
     for (int i = 3 - a->axes; i < 3; i++) {
         int64_t in = transposed ? a->size[i] : spatial(x, a->axes, i);
         int64_t out = fr_conv_out(in, spatial(w, a->axes, i), a, i);
+        if (in + a->before[i] + a->after[i] > INT32_MAX)
+            return fr_fail(FR_INVALID, "%s of %s: padded by %d and %d an axis grows too long", op,
+                           fr_shape_text(x, tx), a->before[i], a->after[i]);
         if (!transposed && out < 0)
             return fr_fail(FR_INVALID, "%s: the kernel of %s is larger than the padded %s", op,
                            fr_shape_text(w, tw), fr_shape_text(x, tx));
@@ -138,7 +152,11 @@ static fr_status check_space(const char *op, const fr_conv_attr *a, const fr_ten
                            "%s of %s with weight %s: no convolution of size %lld gives it", op,
                            fr_shape_text(x, tx), fr_shape_text(w, tw), (long long)in);
         y->dim[1 + i - (3 - a->axes)] = transposed ? in : out;
+        phases *= FR_MIN(a->stride[i], INT16_MAX);
     }
+    if (transposed && phases > MOST_PHASES)
+        return fr_fail(FR_UNSUPPORTED, "%s: a stride of %d by %d by %d is too large", op,
+                       a->stride[0], a->stride[1], a->stride[2]);
     return FR_OK;
 }
 
@@ -213,7 +231,7 @@ static void conv_cost(const fr_call *c, fr_cost *cost) {
 static fr_status conv_grad(fr_grad *r) {
     fr_conv_attr a = *(const fr_conv_attr *)r->attr;
     fr_val d = r->dout[0];
-    if (r->nin > 3 && r->need[3]) r->din[3] = d;
+    if (r->nin > 3 && r->need[3]) r->din[3] = fr_as_type(r->g, d, r->in[3]);
     if (a.act != FR_FN_NONE) {
         fr_fn act = (fr_fn)a.act;
         fr_val in[4] = {r->in[0], r->in[1], r->nin > 2 ? r->in[2] : FR_NONE, FR_NONE};
@@ -222,8 +240,7 @@ static fr_status conv_grad(fr_grad *r) {
     }
     if (r->need[0]) r->din[0] = fr_conv_input_grad(r->g, d, r->in[1], r->in[0], &a);
     if (r->need[1]) r->din[1] = fr_conv_weight_grad(r->g, r->in[0], d, r->in[1], &a);
-    if (r->nin > 2 && r->need[2])
-        r->din[2] = fr_reduce(r->g, d, FR_SUM, (1u << (a.axes + 1)) - 1, false);
+    if (r->nin > 2 && r->need[2]) r->din[2] = fr_conv_bias_grad(r->g, d, r->in[2], &a);
     return FR_OK;
 }
 

@@ -64,6 +64,8 @@ void fr_depthwise_weight_run(const fr_call *c, const fr_conv_geo *g);
 /* conv_grad.c. dy [n, .., o] of a convolution with these attributes, w its weight. */
 fr_val fr_conv_input_grad(fr_graph *g, fr_val dy, fr_val w, fr_val x, const fr_conv_attr *a);
 fr_val fr_conv_weight_grad(fr_graph *g, fr_val x, fr_val dy, fr_val w, const fr_conv_attr *a);
+/* The sum of dy over all pixels, in the type of the bias. */
+fr_val fr_conv_bias_grad(fr_graph *g, fr_val dy, fr_val bias, const fr_conv_attr *a);
 /* Shared with the transposed convolution. */
 fr_status fr_conv_check(const char *op, const fr_call *c, bool transposed);
 extern const fr_attr_field fr_conv_fields[];

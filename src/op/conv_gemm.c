@@ -81,6 +81,7 @@ void fr_im2col_rows(void *arg, int64_t row, int64_t rows, int64_t k0, int64_t co
         n /= g->out[a];
     }
     char *to = out;
+    if (len == 0) return;
     for (int64_t l = k0 / len, at = k0 % len; count > 0; l++, at = 0) {
         int64_t run = FR_MIN(len - at, count);
         lines(j, n, p, rows, l, at, run, to, (size_t)ld * j->size);

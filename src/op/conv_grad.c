@@ -2,6 +2,7 @@
  * the weight. Each of the three operators (conv, conv_transpose, conv_weight_grad) has gradients
  * made of the other two. */
 #include "op/conv.h"
+#include "op/each.h"
 #include "op/grads.h"
 
 #include <string.h>
@@ -40,7 +41,7 @@ static void transpose_cost(const fr_call *c, fr_cost *cost) {
 static fr_status transpose_grad(fr_grad *r) {
     fr_conv_attr a = *(const fr_conv_attr *)r->attr;
     fr_val d = r->dout[0];
-    if (r->nin > 3 && r->need[3]) r->din[3] = d;
+    if (r->nin > 3 && r->need[3]) r->din[3] = fr_as_type(r->g, d, r->in[3]);
     if (a.act != FR_FN_NONE) {
         fr_fn act = (fr_fn)a.act;
         fr_val in[4] = {r->in[0], r->in[1], r->nin > 2 ? r->in[2] : FR_NONE, FR_NONE};
@@ -50,8 +51,7 @@ static fr_status transpose_grad(fr_grad *r) {
     fr_val in[4] = {d, r->in[1], FR_NONE, FR_NONE};
     if (r->need[0]) r->din[0] = fr_conv_emit(r->g, &fr_op_conv, in, &a);
     if (r->need[1]) r->din[1] = fr_conv_weight_grad(r->g, d, r->in[0], r->in[1], &a);
-    if (r->nin > 2 && r->need[2])
-        r->din[2] = fr_reduce(r->g, d, FR_SUM, (1u << (a.axes + 1)) - 1, false);
+    if (r->nin > 2 && r->need[2]) r->din[2] = fr_conv_bias_grad(r->g, d, r->in[2], &a);
     return FR_OK;
 }
 
@@ -75,6 +75,10 @@ fr_val fr_conv_input_grad(fr_graph *g, fr_val dy, fr_val w, fr_val x, const fr_c
     fr_val in[4] = {dy, w, FR_NONE, FR_NONE};
     for (int i = 0; i < a->axes; i++) b.size[3 - a->axes + i] = (int32_t)t->dim[1 + i];
     return fr_conv_emit(g, &fr_op_conv_transpose, in, &b);
+}
+
+fr_val fr_conv_bias_grad(fr_graph *g, fr_val dy, fr_val bias, const fr_conv_attr *a) {
+    return fr_as_type(g, fr_reduce(g, dy, FR_SUM, (1u << (a->axes + 1)) - 1, false), bias);
 }
 
 /* ---- gradient of the weight: x, dy, and w, of which only the shape is used ---- */

@@ -324,13 +324,32 @@ static void test_refused(void **state) {
                      "no convolution of size 10");
 }
 
+/* Bias and residual kept in f32 beside bf16 pictures have f32 gradients. */
+static void test_types_of_gradients(void **state) {
+    (void)state;
+    fr_graph *g = fr_graph_new();
+    fr_val x = fr_input(g, "x", FR_BF16, 4, (int64_t[]){1, 4, 4, 3});
+    fr_val w = fr_input(g, "w", FR_BF16, 4, (int64_t[]){3, 1, 1, 3});
+    fr_val wrt[2] = {fr_input(g, "bias", FR_F32, 1, (int64_t[]){3}),
+                     fr_input(g, "residual", FR_F32, 4, (int64_t[]){1, 4, 4, 3})};
+    fr_val y[2] = {fr_conv2d(g, x, w, wrt[0], wrt[1], NULL),
+                   fr_conv2d_transpose(g, x, w, wrt[0], wrt[1], NULL, (int[]){1, 4, 4})};
+    for (int i = 0; i < 2; i++) {
+        fr_val grad[2], loss = fr_reduce(g, fr_cast(g, y[i], FR_F32), FR_SUM, 15, false);
+        assert_int_equal(fr_gradients(g, loss, 2, wrt, grad), FR_OK);
+        assert_int_equal(fr_desc(g, grad[0])->dtype, FR_F32);
+        assert_int_equal(fr_desc(g, grad[1])->dtype, FR_F32);
+    }
+    fr_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),  cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_depthwise), cmocka_unit_test(test_video),
-        cmocka_unit_test(test_epilogue),  cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_transpose), cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_products),           cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_depthwise),          cmocka_unit_test(test_video),
+        cmocka_unit_test(test_epilogue),           cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_transpose),          cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_types_of_gradients), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

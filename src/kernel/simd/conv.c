@@ -86,7 +86,7 @@ static inline __attribute__((always_inline)) void pixel(const fr_dw_row *d, floa
 static inline __attribute__((always_inline)) void dw(const fr_dw_row *d, float *out, bool half) {
     bool k3 = d->kw == 3, k5 = d->kw == 5, s1 = d->stride == 1, s2 = d->stride == 2;
     /* Outputs lo .. hi-1 have all their taps inside. */
-    int64_t lo = (d->before + d->stride - 1) / d->stride;
+    int64_t lo = ((int64_t)d->before + d->stride - 1) / d->stride;
     int64_t room = d->in_width + d->before - d->kw;
     int64_t hi = room < 0 ? 0 : room / d->stride + 1;
     if (hi > d->out_width) hi = d->out_width;
