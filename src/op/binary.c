@@ -9,12 +9,16 @@ typedef struct binary_attr {
 
 static const char *const kind_name[FR_BINARY_COUNT] = {"add", "sub", "mul", "div", "max", "min"};
 
-static fr_status binary_shape(const fr_call *c) {
+static fr_status check_operands(const fr_call *c) {
     const binary_attr *a = c->attr;
     if (a->kind < 0 || a->kind >= FR_BINARY_COUNT)
         return fr_fail(FR_INVALID, "There is no operation of two values with number %d.", a->kind);
     FR_TRY(fr_want_float(kind_name[a->kind], &c->in[0]));
-    FR_TRY(fr_want_float(kind_name[a->kind], &c->in[1]));
+    return fr_want_float(kind_name[a->kind], &c->in[1]);
+}
+
+static fr_status binary_shape(const fr_call *c) {
+    FR_TRY(check_operands(c));
     c->out[0].dtype = c->in[0].dtype;
     return fr_broadcast_shape(&c->in[0], &c->in[1], &c->out[0]);
 }
@@ -75,6 +79,10 @@ static fr_status binary_grad(fr_grad *r) {
 /* ---- the gradient of max and min: a, b, dy -> dy or half of it or 0 ---- */
 
 static fr_status picked_shape(const fr_call *c) {
+    FR_TRY(check_operands(c));
+    FR_TRY(fr_want_float("gradient of two values", &c->in[2]));
+    FR_TRY(fr_broadcasts_to("first operand", &c->in[0], &c->in[2]));
+    FR_TRY(fr_broadcasts_to("second operand", &c->in[1], &c->in[2]));
     fr_like(&c->out[0], &c->in[2]);
     return FR_OK;
 }

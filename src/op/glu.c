@@ -87,9 +87,15 @@ static void glu_cost(const fr_call *c, fr_cost *cost) {
 
 static fr_status grad_shape(const fr_call *c) {
     bool split = fr_has(c, 1);
+    char text[FR_SHAPE_TEXT];
     FR_TRY(check_operands(c, split));
     fr_like(&c->out[0], &c->in[0]);
     fr_like(&c->out[1], &c->in[0]);
+    if (!split) c->out[1].dim[c->in[0].rank - 1] /= 2;
+    if (!fr_has(c, 2) || !fr_same_shape(&c->in[2], &c->out[1]))
+        return fr_fail(FR_INVALID, "The gradient of a gated unit must be like its result, %s.",
+                       fr_shape_text(&c->out[1], text));
+    FR_TRY(fr_want_float("gradient of a gated unit", &c->in[2]));
     if (!split) {
         c->out[1].rank = 1;
         c->out[1].dim[0] = 0;

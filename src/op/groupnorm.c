@@ -66,6 +66,7 @@ static size_t cut(const fr_call *c, char *base, work *w) {
 
 static size_t norm_scratch(const fr_call *c) {
     work w;
+    if (!fr_values(&c->in[0])) return 0;
     return cut(c, NULL, &w);
 }
 
@@ -174,10 +175,13 @@ static fr_status check_x(const fr_call *c) {
     if ((x->dtype != FR_F32 && x->dtype != FR_BF16) || x->rank < 2)
         return fr_fail(FR_INVALID, "%s wants f32 or bf16 of at least two axes, not %s", c->op->name,
                        fr_shape_text(x, text));
-    if (!(a->eps >= 0))
-        return fr_fail(FR_INVALID, "%s with eps %g; it must not be negative", c->op->name,
+    if (!(a->eps >= 0) || isinf(a->eps))
+        return fr_fail(FR_INVALID, "%s with eps %g; it must be a number from 0 up", c->op->name,
                        (double)a->eps);
-    if (a->groups < 0 || (a->groups && x->dim[x->rank - 1] % a->groups))
+    bool grouped = c->op == &fr_op_groupnorm || (c->op == &fr_op_groupnorm_grad && a->groups);
+    if (!grouped && a->groups)
+        return fr_fail(FR_INVALID, "%s takes no groups, and there are %d", c->op->name, a->groups);
+    if (grouped && (a->groups < 1 || x->dim[x->rank - 1] % a->groups))
         return fr_fail(FR_INVALID, "%s: %d groups do not divide the channels of %s", c->op->name,
                        a->groups, fr_shape_text(x, text));
     return FR_OK;
@@ -204,8 +208,17 @@ static fr_status norm_shape(const fr_call *c) {
     return FR_OK;
 }
 
+static void fill_vectors(const fr_call *c, float v) {
+    for (int i = 1; i < c->nout; i++)
+        for (int64_t ch = 0; ch < c->out[i].dim[0]; ch++) ((float *)c->out[i].data)[ch] = v;
+}
+
 static fr_status norm_run(const fr_call *c) {
     work w;
+    if (!fr_values(&c->in[0])) { /* nothing has no mean */
+        fill_vectors(c, NAN);
+        return FR_OK;
+    }
     fr_channels s = channels_of(c);
     cut(c, c->scratch, &w);
     bool more = c->nout > 1;
@@ -228,7 +241,8 @@ static void norm_cost(const fr_call *c, fr_cost *cost) {
 static fr_status grad_shape(const fr_call *c) {
     FR_TRY(check_x(c));
     FR_TRY(check_channel(c, 1, "weight"));
-    if (!fr_has(c, 2) || !fr_same_shape(&c->in[2], &c->in[0]))
+    if (!fr_has(c, 2) || !fr_same_shape(&c->in[2], &c->in[0]) ||
+        (c->in[2].dtype != FR_F32 && c->in[2].dtype != FR_BF16))
         return fr_fail(FR_INVALID, "%s wants a gradient like x", c->op->name);
     like(&c->out[0], &c->in[0]);
     vector(&c->out[1], c->in[0].dim[c->in[0].rank - 1]);
@@ -256,6 +270,10 @@ static void grad_set(const fr_call *c, const fr_channels *s, work *w, size_t fir
 
 static fr_status grad_run(const fr_call *c) {
     work w;
+    if (!fr_values(&c->in[0])) {
+        fill_vectors(c, 0);
+        return FR_OK;
+    }
     fr_channels s = channels_of(c);
     cut(c, c->scratch, &w);
     statistics(c, &s, &w, NULL, NULL);
@@ -311,6 +329,7 @@ static fr_status given_shape(const fr_call *c) {
 
 static fr_status given_run(const fr_call *c) {
     work w;
+    if (!fr_values(&c->in[0])) return FR_OK;
     fr_channels s = channels_of(c);
     cut(c, c->scratch, &w);
     double eps = (double)((const norm_attr *)c->attr)->eps;

@@ -97,8 +97,21 @@ static void entropy_cost(const fr_call *c, fr_cost *cost) {
 
 /* ---- logits, target, logsumexp, dy -> dlogits ---- */
 
+/* dy of a loss: one number. */
+static fr_status check_one(const char *op, const fr_tensor *dy) {
+    char text[FR_SHAPE_TEXT];
+    if (fr_is_float(dy->dtype) && fr_values(dy) == 1) return FR_OK;
+    return fr_fail(FR_INVALID, "The gradient of %s is one number, not %s.", op,
+                   fr_shape_text(dy, text));
+}
+
 static fr_status entropy_grad_shape(const fr_call *c) {
+    char text[FR_SHAPE_TEXT];
     FR_TRY(check_targets(&c->in[0], &c->in[1]));
+    FR_TRY(check_one("a cross-entropy", &c->in[3]));
+    if (c->in[2].dtype != FR_F32 || !fr_same_shape(&c->in[2], &c->in[1]))
+        return fr_fail(FR_INVALID, "A cross-entropy keeps one f32 for each row, not %s.",
+                       fr_shape_text(&c->in[2], text));
     fr_like(&c->out[0], &c->in[0]);
     return FR_OK;
 }
@@ -147,13 +160,18 @@ typedef struct mse_attr {
     int32_t side; /* of the gradient: 0 for a, 1 for b */
 } mse_attr;
 
-static fr_status mse_shape(const fr_call *c) {
+static fr_status check_pair(const fr_call *c) {
     char a[FR_SHAPE_TEXT], b[FR_SHAPE_TEXT];
     FR_TRY(fr_want_float("first operand of mse", &c->in[0]));
     FR_TRY(fr_want_float("second operand of mse", &c->in[1]));
     if (!fr_same_shape(&c->in[0], &c->in[1]))
         return fr_fail(FR_INVALID, "mse compares %s with %s; the shapes must agree.",
                        fr_shape_text(&c->in[0], a), fr_shape_text(&c->in[1], b));
+    return FR_OK;
+}
+
+static fr_status mse_shape(const fr_call *c) {
+    FR_TRY(check_pair(c));
     c->out[0].dtype = FR_F32;
     c->out[0].rank = 0;
     return FR_OK;
@@ -204,6 +222,8 @@ static void mse_cost(const fr_call *c, fr_cost *cost) {
 /* ---- a, b, dy -> 2 (a - b) dy / n, or its negative ---- */
 
 static fr_status mse_grad_shape(const fr_call *c) {
+    FR_TRY(check_pair(c));
+    FR_TRY(check_one("an mse", &c->in[2]));
     fr_like(&c->out[0], &c->in[((const mse_attr *)c->attr)->side ? 1 : 0]);
     return FR_OK;
 }

@@ -76,10 +76,18 @@ static norm_call look(const fr_call *c) {
     return n;
 }
 
+fr_status fr_norm_check(const fr_norm_attr *a, bool centered) {
+    if (a->centered != centered)
+        return fr_fail(FR_INVALID, "Of the row norms layernorm alone takes off the mean.");
+    if (a->eps >= 0 && isfinite(a->eps)) return FR_OK;
+    return fr_fail(FR_INVALID, "The eps of a norm is a number from 0 up, not %g.", (double)a->eps);
+}
+
 static fr_status norm_shape(const fr_call *c) {
     const fr_tensor *x = &c->in[0];
     char a[FR_SHAPE_TEXT], b[FR_SHAPE_TEXT];
     norm_call n = look(c);
+    FR_TRY(fr_norm_check(c->attr, c->op == &fr_op_layernorm));
     FR_TRY(fr_want_float("operand of a norm", x));
     if (x->rank < 1 || x->dim[x->rank - 1] < 1)
         return fr_fail(FR_INVALID, "%s has no last axis to normalize over.", fr_shape_text(x, a));

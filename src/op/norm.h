@@ -10,6 +10,9 @@ typedef struct fr_norm_attr {
     int32_t want;  /* of the gradient: 1 of the weight, 2 of the bias */
 } fr_norm_attr;
 
+/* eps must be a number from 0 up, and `centered` that of the operator. */
+fr_status fr_norm_check(const fr_norm_attr *a, bool centered);
+
 /* Row `row` of x, counted over all leading axes, begins at value fr_row_start(x, x, row); that of an
  * operand which broadcasts to x at fr_row_start(x, operand, row). */
 size_t fr_row_start(const fr_tensor *x, const fr_tensor *operand, size_t row);

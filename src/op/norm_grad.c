@@ -16,7 +16,17 @@
 static fr_status grad_shape(const fr_call *c) {
     const fr_norm_attr *a = c->attr;
     const fr_tensor *x = &c->in[0], *w = fr_has(c, 2) ? &c->in[2] : x;
+    char tx[FR_SHAPE_TEXT], tw[FR_SHAPE_TEXT];
+    FR_TRY(fr_norm_check(a, a->centered));
+    FR_TRY(fr_want_float("operand of a norm", x));
     FR_TRY(fr_want_float("gradient of a norm", &c->in[1]));
+    FR_TRY(fr_want_float("weight of a norm", w));
+    if (x->rank < 1 || x->dim[x->rank - 1] < 1 || !fr_same_shape(x, &c->in[1]))
+        return fr_fail(FR_INVALID, "A norm of %s cannot have the gradient %s.",
+                       fr_shape_text(x, tx), fr_shape_text(&c->in[1], tw));
+    if (w != x && (w->rank != 1 || w->dim[0] != x->dim[x->rank - 1]))
+        return fr_fail(FR_INVALID, "A norm of %s cannot have the weight %s.", fr_shape_text(x, tx),
+                       fr_shape_text(w, tw));
     fr_like(&c->out[0], x);
     for (int i = 1; i < 3; i++) {
         c->out[i].dtype = w->dtype;

@@ -118,9 +118,10 @@ static void store(const pooling *p, int64_t at, const float *acc, int64_t count)
 /* fn for each row of results, in items of about 64 KB. */
 static void over_rows(pooling *p, fr_pool *pool, int64_t rows, int64_t width,
                       fr_pool_range_fn *fn) {
-    int64_t values = FR_MAX_OF(width * p->c, 1);
+    int64_t values = width * p->c;
+    if (rows == 0 || values == 0) return;
     int64_t chunk = FR_MAX_OF(16384 / values, 1);
-    if (rows > 0) fr_pool_range(rows <= chunk ? NULL : pool, (size_t)rows, (size_t)chunk, fn, p);
+    fr_pool_range(rows <= chunk ? NULL : pool, (size_t)rows, (size_t)chunk, fn, p);
 }
 
 static void pool_cost(const fr_call *c, fr_cost *cost) {
@@ -406,7 +407,7 @@ static fr_status maxpool_grad_run(const fr_call *c) {
     p.bands = c->scratch;
     p.chunk = band_rows(p.h, p.w, p.c);
     size_t items = (size_t)(p.n * ((p.h + p.chunk - 1) / p.chunk));
-    if (items > 0) fr_pool_run_thread(c->pool, items, max_grad_band, &p);
+    if (fr_values(&c->out[0]) > 0) fr_pool_run_thread(c->pool, items, max_grad_band, &p);
     return FR_OK;
 }
 

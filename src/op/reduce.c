@@ -9,9 +9,8 @@ typedef struct reduce_attr {
     bool keep;
 } reduce_attr;
 
-static fr_status reduce_shape(const fr_call *c) {
-    const reduce_attr *a = c->attr;
-    const fr_tensor *x = &c->in[0];
+/* The shape of x without the axes. */
+static fr_status reduced(const reduce_attr *a, const fr_tensor *x, fr_tensor *y) {
     char text[FR_SHAPE_TEXT];
     FR_TRY(fr_want_float("operand of reduce", x));
     if (a->kind < 0 || a->kind >= FR_REDUCTION_COUNT)
@@ -19,7 +18,6 @@ static fr_status reduce_shape(const fr_call *c) {
     if (a->axes >> x->rank)
         return fr_fail(FR_INVALID, "The axes 0x%x to reduce are more than %s has.", a->axes,
                        fr_shape_text(x, text));
-    fr_tensor *y = &c->out[0];
     y->dtype = x->dtype;
     y->rank = 0;
     for (int d = 0; d < x->rank; d++) {
@@ -30,6 +28,10 @@ static fr_status reduce_shape(const fr_call *c) {
         if (!gone || a->keep) y->dim[y->rank++] = gone ? 1 : x->dim[d];
     }
     return FR_OK;
+}
+
+static fr_status reduce_shape(const fr_call *c) {
+    return reduced(c->attr, &c->in[0], &c->out[0]);
 }
 
 static size_t reduce_scratch(const fr_call *c) {
@@ -72,6 +74,13 @@ static void reduce_cost(const fr_call *c, fr_cost *cost) {
 /* ---- dy (a reduced shape), x -> the shape of x ---- */
 
 static fr_status spread_shape(const fr_call *c) {
+    fr_tensor want;
+    char text[FR_SHAPE_TEXT], have[FR_SHAPE_TEXT];
+    FR_TRY(reduced(c->attr, &c->in[1], &want));
+    FR_TRY(fr_want_float("gradient of reduce", &c->in[0]));
+    if (!fr_same_shape(&c->in[0], &want))
+        return fr_fail(FR_INVALID, "The gradient of reduce is %s and must be %s.",
+                       fr_shape_text(&c->in[0], have), fr_shape_text(&want, text));
     fr_like(&c->out[0], &c->in[1]);
     return FR_OK;
 }
@@ -137,6 +146,7 @@ static unsigned stretched(const fr_tensor *dv, const fr_tensor *like) {
 
 static fr_status like_shape(const fr_call *c) {
     FR_TRY(fr_want_float("gradient", &c->in[0]));
+    FR_TRY(fr_want_float("operand", &c->in[1]));
     FR_TRY(fr_broadcasts_to("operand", &c->in[1], &c->in[0]));
     fr_like(&c->out[0], &c->in[1]);
     return FR_OK;

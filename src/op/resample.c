@@ -115,7 +115,7 @@ static fr_status shuffle_run(const fr_call *c) {
 }
 
 static fr_status shuffle_grad(fr_grad *r) {
-    r->din[0] = fr_pixel_unshuffle(r->g, r->dout[0], ((const factor_attr *)r->attr)->y);
+    r->din[0] = fr_emit(r->g, &fr_op_pixel_unshuffle, 1, r->dout, r->attr);
     return FR_OK;
 }
 
@@ -157,7 +157,7 @@ static fr_status unshuffle_run(const fr_call *c) {
 }
 
 static fr_status unshuffle_grad(fr_grad *r) {
-    r->din[0] = fr_pixel_shuffle(r->g, r->dout[0], ((const factor_attr *)r->attr)->y);
+    r->din[0] = fr_emit(r->g, &fr_op_pixel_shuffle, 1, r->dout, r->attr);
     return FR_OK;
 }
 

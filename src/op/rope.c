@@ -165,6 +165,7 @@ static void item(void *arg, size_t thread, size_t i) {
 }
 
 static fr_status run(const fr_call *c) {
+    if (!fr_values(&c->out[0])) return FR_OK;
     rope_run r = {.c = c, .kernels = &fr_kernel()->attn, .at = settled(c), .freq = c->scratch};
     r.per_thread = fr_round_up((size_t)pairs_padded(&r.at) * sizeof(double), FR_ALIGN);
     r.scratch = (char *)c->scratch + r.per_thread;

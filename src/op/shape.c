@@ -26,6 +26,9 @@ static fr_status reshape_shape(const fr_call *c) {
     int64_t known = 1;
     int open = -1;
     FR_TRY(fr_need_plain("reshape", x));
+    if (a->rank < 0 || a->rank > FR_MAX_DIMS)
+        return fr_fail(FR_INVALID, "reshape: rank %d is not between 0 and %d", a->rank,
+                       FR_MAX_DIMS);
     y->dtype = x->dtype;
     y->rank = a->rank;
     for (int i = 0; i < a->rank; i++) {
@@ -112,10 +115,7 @@ const fr_op fr_op_reshape = {
 
 fr_val fr_reshape(fr_graph *g, fr_val x, int rank, const int64_t *dim) {
     reshape_attr a = {.rank = rank};
-    if (rank < 0 || rank > FR_MAX_DIMS)
-        return fr_emit_fail(
-            g, fr_fail(FR_INVALID, "reshape: rank %d is not between 0 and %d", rank, FR_MAX_DIMS));
-    for (int i = 0; i < rank; i++) a.dim[i] = dim[i];
+    for (int i = 0; i < rank && i < FR_MAX_DIMS; i++) a.dim[i] = dim[i];
     return fr_emit(g, &fr_op_reshape, 1, &x, &a);
 }
 
@@ -138,6 +138,9 @@ static fr_status permute_shape(const fr_call *c) {
     char text[FR_SHAPE_TEXT];
     unsigned seen = 0;
     FR_TRY(fr_need_plain("permute", x));
+    if (a->rank != x->rank)
+        return fr_fail(FR_INVALID, "permute of %s: %d axes are named", fr_shape_text(x, text),
+                       a->rank);
     for (int i = 0; i < x->rank; i++) {
         int p = a->perm[i];
         if (p < 0 || p >= x->rank || (seen & 1u << p))
@@ -232,8 +235,9 @@ static fr_status slice_range(const fr_tensor *x, const slice_attr *a, int *axis,
     FR_TRY(fr_need_axis("slice", x, a->axis, axis));
     int64_t n = x->dim[*axis];
     *start = a->start < 0 ? a->start + n : a->start;
-    *count = a->count == -1 ? n - *start : a->count;
-    if (*start < 0 || *start > n || *count < 0 || *count > n - *start)
+    bool inside = *start >= 0 && *start <= n;
+    *count = a->count == -1 && inside ? n - *start : a->count;
+    if (!inside || *count < 0 || *count > n - *start)
         return fr_fail(FR_INVALID, "slice of %s: %lld values from %lld on do not lie in axis %d",
                        fr_shape_text(x, text), (long long)a->count, (long long)a->start, *axis);
     return FR_OK;

@@ -81,6 +81,12 @@ static void softmax_cost(const fr_call *c, fr_cost *cost) {
 /* ---- y, dy -> dx ---- */
 
 static fr_status grad_shape(const fr_call *c) {
+    char y[FR_SHAPE_TEXT], dy[FR_SHAPE_TEXT];
+    FR_TRY(fr_want_float("result of softmax", &c->in[0]));
+    FR_TRY(fr_want_float("gradient of softmax", &c->in[1]));
+    if (c->in[0].rank < 1 || !fr_same_shape(&c->in[0], &c->in[1]))
+        return fr_fail(FR_INVALID, "A softmax that gives %s cannot have the gradient %s.",
+                       fr_shape_text(&c->in[0], y), fr_shape_text(&c->in[1], dy));
     fr_like(&c->out[0], &c->in[0]);
     return FR_OK;
 }

@@ -10,11 +10,20 @@ typedef struct topk_attr {
     int32_t k;
 } topk_attr;
 
+/* Places in the last axis are numbered in i32. */
+static fr_status check_operand(const fr_call *c) {
+    char text[FR_SHAPE_TEXT];
+    FR_TRY(fr_want_float(c->op->name, &c->in[0]));
+    if (fr_dim(&c->in[0], -1) <= INT32_MAX) return FR_OK;
+    return fr_fail(FR_UNSUPPORTED, "The last axis of %s is too long for %s.",
+                   fr_shape_text(&c->in[0], text), c->op->name);
+}
+
 static fr_status topk_shape(const fr_call *c) {
     const fr_tensor *x = &c->in[0];
     int32_t k = ((const topk_attr *)c->attr)->k;
     char text[FR_SHAPE_TEXT];
-    FR_TRY(fr_want_float("operand of topk", x));
+    FR_TRY(check_operand(c));
     if (x->rank < 1 || k < 1 || k > x->dim[x->rank - 1])
         return fr_fail(FR_INVALID, "The %d largest of the last axis of %s do not exist.", k,
                        fr_shape_text(x, text));
@@ -100,6 +109,15 @@ static fr_status topk_grad(fr_grad *r) {
 /* ---- dy, index, x -> dx: zeros, and dy where the values came from ---- */
 
 static fr_status grad_shape(const fr_call *c) {
+    const fr_tensor *dy = &c->in[0], *index = &c->in[1], *x = &c->in[2];
+    char ty[FR_SHAPE_TEXT], ti[FR_SHAPE_TEXT], tx[FR_SHAPE_TEXT];
+    FR_TRY(fr_want_float("gradient of topk", dy));
+    FR_TRY(fr_want_float("operand of topk", x));
+    bool fits = dy->rank == x->rank && x->rank > 0 && index->dtype == FR_I32;
+    for (int d = 0; fits && d < x->rank - 1; d++) fits = dy->dim[d] == x->dim[d];
+    if (!fits || !fr_same_shape(dy, index))
+        return fr_fail(FR_INVALID, "topk of %s has no gradient %s at %s.", fr_shape_text(x, tx),
+                       fr_shape_text(dy, ty), fr_shape_text(index, ti));
     fr_like(&c->out[0], &c->in[2]);
     return FR_OK;
 }
@@ -111,6 +129,9 @@ static fr_status grad_run(const fr_call *c) {
     memset(dx->data, 0, fr_bytes(dx));
     for (size_t i = 0; i < rows * k; i++) {
         float in[1], out[1];
+        if (where[i] < 0 || (size_t)where[i] >= n)
+            return fr_fail(FR_INVALID, "topk: index %d at position %zu is not one of 0 .. %zu",
+                           where[i], i, n - 1);
         size_t at = i / k * n + (size_t)where[i];
         float v = *fr_block_in(dy, i, 1, in), *y = fr_block_at(dx, at, out);
         *y = v;
@@ -124,7 +145,7 @@ static fr_status grad_run(const fr_call *c) {
 static fr_status argmax_shape(const fr_call *c) {
     const fr_tensor *x = &c->in[0];
     char text[FR_SHAPE_TEXT];
-    FR_TRY(fr_want_float("operand of argmax", x));
+    FR_TRY(check_operand(c));
     if (x->rank < 1 || x->dim[x->rank - 1] < 1)
         return fr_fail(FR_INVALID, "The last axis of %s has no largest value.",
                        fr_shape_text(x, text));
