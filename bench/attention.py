@@ -7,12 +7,15 @@ Prints the median of several runs each, the ratio, GFLOP/s over the pairs that t
 what ours holds beyond inputs and outputs. With one thread the clock is processor time, so that other
 programs on the machine do not count; with more it is the wall."""
 import argparse
+import os
 import ctypes
 import statistics
 import time
 
 import torch
 import torch.nn.functional as F
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def load(path):
@@ -75,7 +78,8 @@ def case(lib, dtype, m, n, heads, kv, dim, causal, threads, seconds):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("lib")
+    p.add_argument("lib", nargs="?",
+                   default=os.path.join(HERE, "..", "build", "release", "bench", "libfrugal_bench.so"))
     p.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     p.add_argument("--tokens", type=int, nargs="*", default=[1024, 4096, 16384])
     p.add_argument("--dims", type=int, nargs="*", default=[64, 128])
