@@ -338,7 +338,136 @@ static void test_any(void **state) {
     fr_pool_free(pool);
 }
 
+/* ---- operands that are views, and operands that may be written over ---- */
+
+typedef enum how { PLAIN, VIEWS, COMPUTED } how;
+
+/* Input i as the operator sees it: as it is fed, as a part of something larger, or as the result of a
+ * node. `axis` is where the larger one is longer. */
+static fr_val operand(fr_graph *g, const fr_tensor *t, int i, how way, int axis) {
+    char name[16];
+    int64_t dim[FR_MAX_DIMS];
+    snprintf(name, sizeof name, "in%d", i);
+    memcpy(dim, t->dim, sizeof dim);
+    bool real = fr_dtype_get(t->dtype)->real;
+    if (way == VIEWS && t->rank > 0 && real) {
+        dim[axis] += 2;
+        return fr_slice(g, fr_input(g, name, t->dtype, t->rank, dim), axis, 1, t->dim[axis]);
+    }
+    fr_val v = fr_input(g, name, t->dtype, t->rank, dim);
+    return way == COMPUTED && real ? fr_affine(g, v, 1, 0) : v;
+}
+
+/* What is fed for it: the values of t with NaN around them. */
+static fr_tensor fed_as(const fr_tensor *t, how way, int axis) {
+    fr_tensor big = *t, inside;
+    if (way != VIEWS || !t->rank || !fr_dtype_get(t->dtype)->real) axis = -1;
+    if (axis >= 0) big.dim[axis] += 2;
+    fr_set_contiguous(&big);
+    big.data = fr_alloc(FR_MEM_OTHER, fr_bytes(&big));
+    memset(big.data, 0xff, fr_bytes(&big));
+    inside = big;
+    if (axis >= 0) assert_int_equal(fr_view_slice(&big, axis, 1, t->dim[axis], &inside), FR_OK);
+    int64_t at[FR_MAX_DIMS] = {0};
+    size_t size = (size_t)fr_dtype_get(t->dtype)->bytes;
+    for (int64_t k = 0; k < fr_values(t); k++) {
+        int64_t to = 0;
+        for (int d = 0; d < t->rank; d++) to += at[d] * inside.stride[d];
+        memcpy((char *)inside.data + (size_t)to * size, (char *)t->data + (size_t)k * size, size);
+        for (int d = t->rank - 1; d >= 0 && ++at[d] == t->dim[d]; d--) at[d] = 0;
+    }
+    return big;
+}
+
+/* The outputs of node n in one way, as floats one after another; how many. */
+static size_t outputs_of(const fr_node *n, const fr_tensor *in, how way, int axis, float *out) {
+    fr_graph *g = fr_graph_new();
+    fr_val v[OP_MAX], first;
+    fr_tensor fed[OP_MAX];
+    size_t count = 0;
+    int nfed = 0, axes[OP_MAX];
+    for (int i = 0; i < n->nin; i++) {
+        v[i] = FR_NONE;
+        if (in[i].dtype == FR_NOTYPE) continue;
+        axes[nfed] = FR_MIN(axis, FR_MAX_OF(in[i].rank - 1, 0));
+        v[i] = operand(g, &in[i], i, way, axes[nfed]);
+        fed[nfed] = fed_as(&in[i], way, axes[nfed]);
+        nfed++;
+    }
+    first = fr_emit(g, n->op, n->nin, v, n->attr);
+    if (fr_graph_check(g)) fail_msg("%s", fr_message());
+    for (int i = 0; i < n->nout; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "out%d", i);
+        fr_output(g, name, first + i);
+    }
+    fr_session *s;
+    assert_int_equal(fr_session_new(g, &s), FR_OK);
+    if (fr_session_run(s, fed, nfed)) fail_msg("%s", fr_message());
+    for (int i = 0; i < n->nout; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "out%d", i);
+        const fr_tensor *t = fr_session_output(s, name);
+        if (!fr_dtype_get(t->dtype)->real) continue;
+        assert_true(count + (size_t)fr_values(t) <= MOST_VALUES);
+        assert_int_equal(fr_tensor_to_f32(t, out + count), FR_OK);
+        count += (size_t)fr_values(t);
+    }
+    fr_session_free(s);
+    fr_graph_free(g);
+    for (int i = 0; i < nfed; i++) fr_free(fed[i].data);
+    return count;
+}
+
+static void compare_ways(const fr_node *n, const fr_tensor *in) {
+    static float want[MOST_VALUES], got[MOST_VALUES];
+    size_t count = outputs_of(n, in, PLAIN, 0, want);
+    for (int axis = 0; axis <= FR_MAX_DIMS; axis++) { /* the last round: computed ones */
+        how way = axis < FR_MAX_DIMS ? VIEWS : COMPUTED;
+        assert_true(outputs_of(n, in, way, axis, got) == count);
+        for (size_t k = 0; k < count; k++)
+            if (!(fabsf(got[k] - want[k]) <= 1e-5f * fmaxf(1, fabsf(want[k]))) &&
+                !(isnan(got[k]) && isnan(want[k])) && got[k] != want[k])
+                fail_msg("%s of %s, %s %d: value %zu is %g, and %g for plain operands", n->op->name,
+                         fr_dtype_name(in[0].dtype), way == VIEWS ? "views along axis" : "computed",
+                         axis, k, (double)got[k], (double)want[k]);
+    }
+}
+
+static void test_views(void **state) {
+    (void)state;
+    fr_graph *g = samples();
+    for (size_t i = 0; i < g->node_count; i++) {
+        const fr_node *n = g->nodes[i];
+        if ((n->op->flags & FR_OP_STATE) || seen_before(g, i)) continue;
+        for (int half = 0; half < 2; half++) {
+            fr_tensor in[OP_MAX];
+            for (int k = 0; k < n->nin; k++) {
+                in[k] = *fr_desc(g, n->in[k]);
+                if (in[k].dtype == FR_NOTYPE) continue;
+                if (half && in[k].dtype == FR_F32) in[k].dtype = FR_BF16;
+                fr_set_contiguous(&in[k]);
+                float f[4096];
+                int64_t values = fr_values(&in[k]);
+                assert_true(values <= (int64_t)FR_COUNT(f));
+                fr_random_uniform(3, (uint64_t)k, 0, f, (size_t)values);
+                for (int64_t j = 0; j < values; j++) f[j] += 0.25f;
+                in[k].data = fr_alloc(FR_MEM_OTHER, fr_bytes(&in[k])); /* indices: zeros */
+                if (fr_dtype_get(in[k].dtype)->real)
+                    assert_int_equal(fr_encode(in[k].dtype, f, (size_t)values, in[k].data), FR_OK);
+            }
+            fr_tensor out[FR_NODE_OUTPUTS];
+            bool taken = fr_infer_node(n, in, out) == FR_OK; /* some want statistics in f32 */
+            assert_true(taken || half);
+            if (taken) compare_ways(n, in);
+            for (int k = 0; k < n->nin; k++)
+                if (in[k].dtype != FR_NOTYPE) fr_free(in[k].data);
+        }
+    }
+    fr_graph_free(g);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any), cmocka_unit_test(test_views)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
