@@ -2,6 +2,7 @@
 #include "kernel/kernel.h"
 
 void fr_gemm_kernels_fill(unsigned cpu, fr_gemm_kernels *out) {
+    out->first = NULL; /* only some have one */
     fr_gemm_fill_ref(out);
 #if defined(__x86_64__)
     if (cpu & FR_CPU_AVX2) {

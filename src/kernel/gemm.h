@@ -27,6 +27,11 @@ typedef enum fr_gemm_kind {
 typedef void fr_gemm_tile_fn(int rows, size_t steps, const void *a, const void *b, float *c,
                              size_t ldc, bool add);
 
+/* The same for f32 with B as it lies in memory, ldb values from one k to the next: its panel is
+ * written to `packed` in passing, between the multiply-adds, where that costs nothing. */
+typedef void fr_gemm_first_fn(int rows, size_t steps, const float *a, const float *b, size_t ldb,
+                              float *packed, float *c, size_t ldc, bool add);
+
 /* What happens to a finished tile before it is forgotten; see fr_gemm_kernels.store. */
 typedef struct fr_gemm_store {
     const float *tile;
@@ -43,6 +48,7 @@ typedef struct fr_gemm_store {
 typedef struct fr_gemm_kernels {
     int mr, nr; /* largest tile */
     fr_gemm_tile_fn *tile[FR_GEMM_KINDS];
+    fr_gemm_first_fn *first; /* or NULL */
 
     /* Packing, in lanes of 32 bits; strides in bytes, no alignment asked.
      * rows: `rows` rows of `count` lanes become out[j * width + i]; i in rows .. width-1 is zero.

@@ -2,8 +2,8 @@
  * Geijn 2008, Van Zee and van de Geijn 2015): panels packed in the order in which the kernel reads
  * them, blocks sized for the caches. See gemm_plan.h for how a product is cut.
  *
- * Every chunk is two runs of the pool: the panels of A (and of B, unless they came packed), then
- * the tasks over C. Short work is done in place. */
+ * Every chunk is two runs of the pool: the panels of A (and of B, unless they came packed or the
+ * tasks pack their own), then the tasks over C. Short work is done in place. */
 #include <string.h>
 
 #include "op/gemm_plan.h"
@@ -17,7 +17,7 @@ typedef struct chunk {
     const gemm_plan *p;
     int64_t row, rows, col, cols, step, steps; /* what it covers */
     char *a;
-    const char *b;
+    char *b;        /* only read once packed */
     size_t b_panel; /* bytes from one panel of B to the next */
     char *b_out;
     float *partial;
@@ -73,55 +73,82 @@ static void pack_b(chunk *c, fr_pool *pool) {
 
 /* ---- the product of a chunk ---- */
 
-/* One tile over one block of k: steps s .. s + length - 1 of the chunk. */
-static void tile(const chunk *c, int64_t i, int64_t j, int64_t s, int64_t length) {
+/* What a tile needs beside its place: one block of k, steps s .. s + length - 1 of the chunk. */
+typedef struct block {
+    int64_t s, length;
+    char *own; /* this thread's panels of B, NULL: those of the chunk */
+} block;
+
+/* The tile's sums over the block. With `fresh` its panel of B is not packed yet: full panels of f32
+ * rows are packed by the kernel as it goes. */
+static void sums(const chunk *c, const block *k, int64_t i, int64_t col, void *b, bool fresh,
+                 float *to, int64_t ld) {
+    const gemm_plan *p = c->p;
+    const fr_gemm *g = p->g;
+    const void *a = a_panel(c, i, k->s, k->length);
+    int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
+    int64_t step = c->step + k->s;
+    if (fresh && p->kern->first && p->kind == FR_GEMM_F32 && !g->tb && g->n - col >= p->nr) {
+        const float *from = (const float *)g->b + step * g->ldb + col;
+        p->kern->first(rows, (size_t)k->length, a, from, (size_t)g->ldb, b, to, (size_t)ld,
+                       step != 0);
+        return;
+    }
+    if (fresh) gemm_pack_b_panel(p, col, step, k->length, b);
+    p->tile(rows, (size_t)k->length, a, b, to, (size_t)ld, step != 0);
+}
+
+/* One tile over one block of k; `slot`: the place of panel j in the thread's own. */
+static void tile(const chunk *c, const block *k, int64_t i, int64_t j, int64_t slot, bool fresh) {
     const gemm_plan *p = c->p;
     const fr_gemm *g = p->g;
     int64_t row = c->row + i * p->mr, col = c->col + j * p->nr;
     int rows = (int)FR_MIN(c->row + c->rows - row, p->mr), cols = (int)FR_MIN(g->n - col, p->nr);
-    bool first = c->step + s == 0, last = c->step + s + length >= p->steps;
-    const char *a = a_panel(c, i, s, length);
-    const char *b = c->b + (size_t)j * c->b_panel + (size_t)(s * p->nr) * 4;
+    char *b = k->own ? k->own + (size_t)(slot * k->length * p->nr) * 4
+                     : c->b + (size_t)j * c->b_panel + (size_t)(k->s * p->nr) * 4;
     if (p->direct && cols == p->nr) {
-        float *to = (float *)g->c + row * g->ldc + col;
-        p->tile(rows, (size_t)length, a, b, to, (size_t)g->ldc, !first);
+        sums(c, k, i, col, b, fresh, (float *)g->c + row * g->ldc + col, g->ldc);
         return;
     }
     _Alignas(64) float alone[16 * GEMM_MAX_NR];
     float *sum = alone;
     if (p->partial) sum = c->partial + (j * gemm_div_up(c->rows, p->mr) + i) * p->mr * p->nr;
-    p->tile(rows, (size_t)length, a, b, sum, (size_t)p->nr, !first);
-    if (last) gemm_finish(p, sum, rows, cols, row, col);
+    sums(c, k, i, col, b, fresh, sum, p->nr);
+    if (c->step + k->s + k->length >= p->steps) gemm_finish(p, sum, rows, cols, row, col);
 }
 
-/* A block of k stays with all tiles of the task; only a single panel of A is short enough to
- * follow a panel of B over the whole k, which then comes from memory in one stream. */
-static void task(void *arg, size_t item) {
+/* A block of k stays with all tiles of the task: some panels of A with all panels of B, then the next
+ * panels of A. Only a single panel of A is short enough to follow a panel of B over the whole k,
+ * which then comes from memory in one stream. */
+static void task(void *arg, size_t thread, size_t item) {
     const chunk *c = arg;
     const gemm_plan *p = c->p;
-    int64_t i0 = (int64_t)item % c->m_tasks * p->m_block,
+    int64_t i0 = (int64_t)item % c->m_tasks * p->m_group,
             j0 = (int64_t)item / c->m_tasks * p->n_block;
-    int64_t i1 = FR_MIN(i0 + p->m_block, gemm_div_up(c->rows, p->mr));
+    int64_t i1 = FR_MIN(i0 + p->m_group, gemm_div_up(c->rows, p->mr));
     int64_t j1 = FR_MIN(j0 + p->n_block, gemm_div_up(c->cols, p->nr));
     int64_t group = i1 - i0 == 1 ? 1 : j1 - j0;
+    block k = {.own = p->own_b ? c->threads + thread * p->thread_bytes : NULL};
     for (int64_t g = j0; g < j1; g += group) {
-        int64_t s = 0;
+        k.s = 0;
         do { /* once even when k is 0 */
-            int64_t length = FR_MIN(p->block, c->steps - s);
-            for (int64_t j = g; j < g + group; j++)
-                for (int64_t i = i0; i < i1; i++) tile(c, i, j, s, length);
-            s += p->block;
-        } while (s < c->steps);
+            k.length = FR_MIN(p->block, c->steps - k.s);
+            for (int64_t ib = i0; ib < i1; ib += p->m_block)
+                for (int64_t j = g; j < g + group; j++)
+                    for (int64_t i = ib; i < FR_MIN(ib + p->m_block, i1); i++)
+                        tile(c, &k, i, j, j - g, k.own && i == i0);
+            k.s += p->block;
+        } while (k.s < c->steps);
     }
 }
 
 static void multiply(chunk *c, fr_pool *pool) {
     const gemm_plan *p = c->p;
-    c->m_tasks = gemm_div_up(gemm_div_up(c->rows, p->mr), p->m_block);
+    c->m_tasks = gemm_div_up(gemm_div_up(c->rows, p->mr), p->m_group);
     int64_t n_tasks = gemm_div_up(gemm_div_up(c->cols, p->nr), p->n_block);
     if (c->rows * c->cols / 16 * c->steps < WORK_ALONE && c->cols * c->steps < WORK_ALONE)
         pool = NULL;
-    fr_pool_run(pool, (size_t)(c->m_tasks * n_tasks), task, c);
+    fr_pool_run_thread(pool, (size_t)(c->m_tasks * n_tasks), task, c);
 }
 
 /* All chunks of k for some rows and columns. */
@@ -132,9 +159,9 @@ static void columns(chunk *c, bool b_ready, fr_pool *pool) {
         c->steps = FR_MIN(p->k_chunk, p->steps - c->step);
         if (p->g->b_packed) {
             c->b_panel = (size_t)(p->steps * p->nr) * 4;
-            c->b = (const char *)p->g->b_packed + (size_t)(c->col / p->nr) * c->b_panel +
+            c->b = (char *)(uintptr_t)p->g->b_packed + (size_t)(c->col / p->nr) * c->b_panel +
                    (size_t)(c->step * p->nr) * 4;
-        } else if (!b_ready) {
+        } else if (!b_ready && !p->own_b) {
             c->b_panel = (size_t)(c->steps * p->nr) * 4;
             c->b = c->b_out;
             pack_b(c, pool);

@@ -21,12 +21,39 @@ INLINE void multiply(const int rows, __m512 s[MR][2], const float *a, __m512 b0,
     }
 }
 
+/* The lines of C, asked for while the sums are made: they come from the last cache or from memory,
+ * and every store would wait for them. */
+INLINE void fetch(const int rows, const float *c, size_t ldc) {
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++, c += ldc) {
+        if (i < rows) {
+            __builtin_prefetch(c, 1);
+            __builtin_prefetch(c + 16, 1);
+        }
+    }
+}
+
+INLINE void finish(const int rows, __m512 s[MR][2], float *c, size_t ldc, bool add) {
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++, c += ldc) {
+        if (i < rows) {
+            if (add) {
+                s[i][0] = _mm512_add_ps(_mm512_loadu_ps(c), s[i][0]);
+                s[i][1] = _mm512_add_ps(_mm512_loadu_ps(c + 16), s[i][1]);
+            }
+            _mm512_storeu_ps(c, s[i][0]);
+            _mm512_storeu_ps(c + 16, s[i][1]);
+        }
+    }
+}
+
 INLINE void tile(const int rows, const bool bf16, size_t steps, const float *a, const float *b,
                  float *c, size_t ldc, bool add) {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
     __m512 s[MR][2];
 #pragma GCC unroll 14
     for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_ps();
+    fetch(rows, c, ldc);
     for (size_t p = 0; p < steps; p++, b += NR) {
         __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
         if (bf16) { /* the low halves are the even k, the high halves the odd ones */
@@ -40,17 +67,7 @@ INLINE void tile(const int rows, const bool bf16, size_t steps, const float *a, 
         multiply(rows, s, a, b0, b1);
         a += rows;
     }
-#pragma GCC unroll 14
-    for (int i = 0; i < MR; i++, c += ldc) {
-        if (i < rows) {
-            if (add) {
-                s[i][0] = _mm512_add_ps(_mm512_loadu_ps(c), s[i][0]);
-                s[i][1] = _mm512_add_ps(_mm512_loadu_ps(c + 16), s[i][1]);
-            }
-            _mm512_storeu_ps(c, s[i][0]);
-            _mm512_storeu_ps(c + 16, s[i][1]);
-        }
-    }
+    finish(rows, s, c, ldc, add);
 }
 
 INLINE void by_rows(int rows, const bool bf16, size_t steps, const void *a, const void *b, float *c,
@@ -81,6 +98,51 @@ static void gemm_f32_avx512(int rows, size_t steps, const void *a, const void *b
 static void gemm_f32_bf16_avx512(int rows, size_t steps, const void *a, const void *b, float *c,
                                  size_t ldc, bool add) {
     by_rows(rows, true, steps, a, b, c, ldc, add);
+}
+
+/* Rows of B lie a page or more apart, where no hardware looks ahead: they are asked for, into the
+ * second cache (in the first they would push each other out), then into the first. */
+#define FAR  64 /* steps */
+#define NEAR 6
+
+INLINE void first(const int rows, size_t steps, const float *a, const float *b, size_t ldb,
+                  float *packed, float *c, size_t ldc, bool add) {
+    __m512 s[MR][2];
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_ps();
+    fetch(rows, c, ldc);
+    const char *row = (const char *)b;
+    for (size_t p = 0; p < steps; p++, row += ldb * 4, packed += NR, a += rows) {
+        __m512 b0 = _mm512_loadu_ps(row), b1 = _mm512_loadu_ps(row + 64);
+        _mm_prefetch(row + FAR * ldb * 4, _MM_HINT_T1);
+        _mm_prefetch(row + FAR * ldb * 4 + 64, _MM_HINT_T1);
+        _mm_prefetch(row + NEAR * ldb * 4, _MM_HINT_T0);
+        _mm_prefetch(row + NEAR * ldb * 4 + 64, _MM_HINT_T0);
+        _mm512_storeu_ps(packed, b0);
+        _mm512_storeu_ps(packed + 16, b1);
+        multiply(rows, s, a, b0, b1);
+    }
+    finish(rows, s, c, ldc, add);
+}
+
+static void first_avx512(int rows, size_t steps, const float *a, const float *b, size_t ldb,
+                         float *packed, float *c, size_t ldc, bool add) {
+    switch (rows) {
+    case 1: first(1, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 2: first(2, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 3: first(3, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 4: first(4, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 5: first(5, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 6: first(6, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 7: first(7, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 8: first(8, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 9: first(9, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 10: first(10, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 11: first(11, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 12: first(12, steps, a, b, ldb, packed, c, ldc, add); break;
+    case 13: first(13, steps, a, b, ldb, packed, c, ldc, add); break;
+    default: first(14, steps, a, b, ldb, packed, c, ldc, add); break;
+    }
 }
 
 /* Turns 16 x 16: at each level, pairs of rows at twice the distance exchange halves. */
@@ -130,9 +192,16 @@ INLINE void pack_block(const char *in, size_t stride, int rows, int cols, uint32
         if (j < cols) _mm512_mask_storeu_epi32(out + (size_t)j * width, keep, r[j]);
 }
 
+/* So many streams are more than the hardware follows by itself. Into the second cache: rows at a
+ * power of two would push each other out of the first. */
+INLINE void fetch_rows(const char *in, size_t stride, int rows) {
+    for (int i = 0; i < rows; i++) _mm_prefetch(in + (size_t)i * stride + 768, _MM_HINT_T1);
+}
+
 static void pack_rows_avx512(const void *in, size_t stride, int rows, size_t count, int width,
                              void *out) {
     for (size_t p = 0; p < count; p += 16) {
+        fetch_rows((const char *)in + p * 4, stride, rows);
         int cols = count - p < 16 ? (int)(count - p) : 16;
         for (int g = 0; g < width; g += 16) {
             const char *from = (const char *)in + (size_t)g * stride + p * 4;
@@ -153,5 +222,6 @@ void fr_gemm_fill_avx512(fr_gemm_kernels *out) {
     out->nr = NR;
     out->tile[FR_GEMM_F32] = gemm_f32_avx512;
     out->tile[FR_GEMM_F32_BF16] = gemm_f32_bf16_avx512;
+    out->first = first_avx512;
     out->pack_rows = pack_rows_avx512;
 }
