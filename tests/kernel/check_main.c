@@ -11,17 +11,30 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A body of whole pages, and an unreadable one behind it. Those of few pages are kept for the next
+ * case: the system takes longer to map one than most kernels to run. */
+enum { FREE_PAGES = 64 };
+typedef struct block {
+    uint8_t *body;
+    size_t pages;
+    struct block *next;
+} block;
+
 static struct {
     check_family *families;
     const char *filter, *table;
     char name[256];
     bool failed;
     long cases, failures, said;
-    void **blocks;
-    size_t *block_bytes;
-    size_t block_count, block_cap;
+    struct block *lent, *free[FREE_PAGES]; /* of this case; by pages of the body */
     uint64_t random[2];
 } state = {.random = {0x9e3779b97f4a7c15ull, 0xd1b54a32d192ed03ull}};
+
+static size_t page_bytes(void) {
+    static size_t bytes;
+    if (!bytes) bytes = (size_t)sysconf(_SC_PAGESIZE);
+    return bytes;
+}
 
 void check_register(check_family *family) {
     check_family **at = &state.families;
@@ -42,8 +55,17 @@ bool check_begin(const char *fmt, ...) {
 }
 
 void check_end(void) {
-    for (size_t i = 0; i < state.block_count; i++) munmap(state.blocks[i], state.block_bytes[i]);
-    state.block_count = 0;
+    for (block *b = state.lent, *next; b; b = next) {
+        next = b->next;
+        if (b->pages >= FREE_PAGES) {
+            munmap(b->body, (b->pages + 1) * page_bytes());
+            free(b);
+        } else {
+            b->next = state.free[b->pages];
+            state.free[b->pages] = b;
+        }
+    }
+    state.lent = NULL;
     state.failures += state.failed;
 }
 
@@ -64,29 +86,30 @@ void check_fail(const char *fmt, ...) {
 
 /* ---- memory ---- */
 
-static void remember_block(void *p, size_t bytes) {
-    if (state.block_count == state.block_cap) {
-        state.block_cap = state.block_cap ? 2 * state.block_cap : 64;
-        state.blocks = realloc(state.blocks, state.block_cap * sizeof *state.blocks);
-        state.block_bytes = realloc(state.block_bytes, state.block_cap * sizeof(size_t));
-        if (!state.blocks || !state.block_bytes) exit(2);
-    }
-    state.blocks[state.block_count] = p;
-    state.block_bytes[state.block_count++] = bytes;
-}
-
-void *check_alloc(size_t bytes) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t body = (bytes + page - 1) / page * page + page;
-    uint8_t *p =
-        mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED || mprotect(p + body, page, PROT_NONE)) {
+static block *map_block(size_t pages) {
+    size_t page = page_bytes();
+    block *b = malloc(sizeof *b);
+    void *p =
+        mmap(NULL, (pages + 1) * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!b || p == MAP_FAILED || mprotect((uint8_t *)p + pages * page, page, PROT_NONE)) {
         perror("check-kernels: memory");
         exit(2);
     }
-    memset(p, 0xa5, body);
-    remember_block(p, body + page);
-    return p + body - bytes;
+    *b = (block){.body = p, .pages = pages};
+    return b;
+}
+
+void *check_alloc(size_t bytes) {
+    size_t page = page_bytes(), pages = (bytes + page - 1) / page + 1;
+    block *b = pages < FREE_PAGES ? state.free[pages] : NULL;
+    if (b)
+        state.free[pages] = b->next;
+    else
+        b = map_block(pages);
+    b->next = state.lent;
+    state.lent = b;
+    memset(b->body, 0xa5, pages * page);
+    return b->body + pages * page - bytes;
 }
 
 void *check_copy(const void *p, size_t bytes) {
