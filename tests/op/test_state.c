@@ -125,12 +125,35 @@ static void test_cache(void **state) {
     fr_graph_free(g);
 }
 
+/* Rows of a state that are moved within it: a part that is written while it is read is copied first. */
+static void test_from_itself(void **state) {
+    (void)state;
+    fr_graph *g = fr_graph_new();
+    fr_val cache = fr_state(g, "cache", FR_F32, 3, (int64_t[]){2, 4, 2});
+    fr_val pos = fr_input(g, "pos", FR_I32, 1, (int64_t[]){1});
+    fr_val zero = fr_input(g, "zero", FR_I32, 1, (int64_t[]){1});
+    fr_val same = fr_update_rows(g, cache, cache, zero, 1);
+    fr_output(g, "moved", fr_update_rows(g, same, fr_slice(g, same, 1, 0, 3), pos, 1));
+    fr_session *s;
+    assert_int_equal(fr_session_new(g, &s), FR_OK);
+    int32_t at[2] = {1, 0};
+    fr_tensor in[2] = {fr_tensor_make(FR_I32, 1, (int64_t[]){1}, &at[0]),
+                       fr_tensor_make(FR_I32, 1, (int64_t[]){1}, &at[1])};
+    assert_int_equal(fr_session_run(s, in, 2), FR_OK);
+    float *held = fr_session_tensor(s, cache)->data;
+    for (int i = 0; i < 16; i++) held[i] = (float)i;
+    assert_int_equal(fr_session_run(s, in, 2), FR_OK);
+    static const float want[16] = {0, 1, 0, 1, 2, 3, 4, 5, 8, 9, 8, 9, 10, 11, 12, 13};
+    assert_memory_equal(fr_session_output(s, "moved")->data, want, sizeof want);
+    fr_session_free(s);
+    fr_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_assign),
-        cmocka_unit_test(test_update),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_assign),      cmocka_unit_test(test_update),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_from_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
