@@ -39,21 +39,51 @@ static bool above(float a, float b) {
     return a > b || (a != a && b == b);
 }
 
-/* best[0 .. *have) falls; x is at `index`. */
-static void insert(float x, int32_t index, size_t k, size_t *have, float *best, int32_t *where) {
-    size_t i = *have;
-    if (i == k) {
-        if (!above(x, best[k - 1])) return;
-        i = k - 1;
-    } else {
-        (*have)++;
+/* The best so far of a row: a heap with the worst of them on top. */
+typedef struct best_of {
+    float *value;
+    int32_t *where;
+    size_t k, have;
+} best_of;
+
+static bool worse(const best_of *b, size_t i, size_t j) {
+    if (above(b->value[j], b->value[i])) return true;
+    return !above(b->value[i], b->value[j]) && b->where[j] < b->where[i];
+}
+
+static void exchange(best_of *b, size_t i, size_t j) {
+    float value = b->value[i];
+    int32_t where = b->where[i];
+    b->value[i] = b->value[j], b->where[i] = b->where[j];
+    b->value[j] = value, b->where[j] = where;
+}
+
+/* Item i of the first n goes down to its place. */
+static void sink(best_of *b, size_t n, size_t i) {
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && worse(b, child + 1, child)) child++;
+        if (!worse(b, child, i)) return;
+        exchange(b, i, child);
     }
-    for (; i > 0 && above(x, best[i - 1]); i--) {
-        best[i] = best[i - 1];
-        where[i] = where[i - 1];
+}
+
+/* x at `index`, which is larger than all before: of equal values the first stays. */
+static void take(best_of *b, float x, int32_t index) {
+    if (b->have == b->k && !above(x, b->value[0])) return;
+    size_t to = b->have < b->k ? b->have++ : 0;
+    b->value[to] = x;
+    b->where[to] = index;
+    if (b->have < b->k) return;
+    if (to == 0) sink(b, b->k, 0);
+    for (size_t i = to ? b->k / 2 : 0; i-- > 0;) sink(b, b->k, i); /* it is full just now */
+}
+
+/* From the heap to falling order. */
+static void order(best_of *b) {
+    for (size_t n = b->k; n-- > 1;) {
+        exchange(b, 0, n);
+        sink(b, n, 0);
     }
-    best[i] = x;
-    where[i] = index;
 }
 
 static void topk_rows(void *arg, size_t start, size_t end) {
@@ -63,14 +93,13 @@ static void topk_rows(void *arg, size_t start, size_t end) {
     float buf[FR_BLOCK];
     for (size_t row = start; row < end; row++) {
         float *best = (float *)c->scratch + row * k;
-        int32_t *where = (int32_t *)c->out[1].data + row * k;
-        size_t have = 0;
+        best_of b = {best, (int32_t *)c->out[1].data + row * k, k, 0};
         for (size_t i = 0; i < n; i += FR_BLOCK) {
             size_t count = FR_MIN(n - i, (size_t)FR_BLOCK);
             const float *v = fr_block_in(x, row * n + i, count, buf);
-            for (size_t j = 0; j < count; j++)
-                insert(v[j], (int32_t)(i + j), k, &have, best, where);
+            for (size_t j = 0; j < count; j++) take(&b, v[j], (int32_t)(i + j));
         }
+        order(&b);
         if (y->dtype == FR_F32)
             memcpy((float *)y->data + row * k, best, k * sizeof *best);
         else

@@ -124,7 +124,13 @@ static void test_topk(void **state) {
         c.in[0] = (op_in){FR_F32, 2, {2, 3000}, 0, 0, false, NULL, false};
         op_check(&c);
     }
-    int k = 5;
+    /* Many, and in bf16 many that are equal. */
+    int k = 700;
+    op_case many = {
+        .name = "topk of many", .build = build_topk, .ref = ref_topk, .arg = &k, .bf16 = true};
+    many.in[0] = (op_in){FR_F32, 2, {2, 1500}, 0, 0, false, NULL, false};
+    op_check(&many);
+    k = 5;
     op_in x[] = {{FR_F32, 2, {3, 4}, 0, 0, false, NULL, false}, end};
     op_check_refused(x, build_topk, &k, "largest");
 }
