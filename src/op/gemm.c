@@ -98,6 +98,15 @@ static void sums(const chunk *c, const block *k, int64_t i, int64_t col, void *b
     p->tile(rows, (size_t)k->length, a, b, to, (size_t)ld, step != 0);
 }
 
+/* Where the finished values go: asked for while the sums are made, or each store would wait. */
+static void fetch_c(const fr_gemm *g, int rows, int cols, int64_t row, int64_t col) {
+    size_t size = gemm_type_bytes(g->c_type), bytes = (size_t)cols * size;
+    for (int i = 0; i < rows; i++) {
+        const char *c = (const char *)g->c + (size_t)((row + i) * g->ldc + col) * size;
+        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(c + at, 1);
+    }
+}
+
 /* One tile over one block of k; `slot`: the place of panel j in the thread's own. */
 static void tile(const chunk *c, const block *k, int64_t i, int64_t j, int64_t slot, bool fresh) {
     const gemm_plan *p = c->p;
@@ -113,8 +122,10 @@ static void tile(const chunk *c, const block *k, int64_t i, int64_t j, int64_t s
     _Alignas(64) float alone[16 * GEMM_MAX_NR];
     float *sum = alone;
     if (p->partial) sum = c->partial + (j * gemm_div_up(c->rows, p->mr) + i) * p->mr * p->nr;
+    bool last = c->step + k->s + k->length >= p->steps;
+    if (last) fetch_c(g, rows, cols, row, col);
     sums(c, k, i, col, b, fresh, sum, p->nr);
-    if (c->step + k->s + k->length >= p->steps) gemm_finish(p, sum, rows, cols, row, col);
+    if (last) gemm_finish(p, sum, rows, cols, row, col);
 }
 
 /* A block of k stays with all tiles of the task: some panels of A with all panels of B, then the next

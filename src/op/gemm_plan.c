@@ -31,13 +31,15 @@ static int64_t even(int64_t whole, int64_t most) {
     return gemm_div_up(whole, gemm_div_up(whole, most));
 }
 
-static void choose_chunks(gemm_plan *p) {
+static void choose_chunks(gemm_plan *p, bool fused) {
     int64_t m = p->g->m, n = multiple(FR_MAX_OF(p->g->n, 1), p->nr);
     p->k_chunk = p->steps > LONG_K ? CHUNK_K : p->steps;
+    /* Little of k at a time, so that B is read again for few chunks of rows. */
+    if (fused && p->steps > p->block) p->k_chunk = p->block;
     int64_t k_bytes = FR_MAX_OF(p->k_chunk, 1) * (int64_t)p->a_lane;
     int64_t panels = gemm_div_up(FR_MAX_OF(m, 1), p->mr);
     p->m_chunk = even(panels, clamp(CHUNK_BYTES / k_bytes / p->mr, 1, panels)) * p->mr;
-    int64_t cols = FR_MAX_OF(PARTIAL / p->m_chunk, CHUNK_SIDE);
+    int64_t cols = p->partial ? FR_MAX_OF(PARTIAL / p->m_chunk, CHUNK_SIDE) : n;
     if (!p->g->b_packed && !p->own_b)
         cols = FR_MIN(cols, FR_MAX_OF(4 * CHUNK_BYTES / k_bytes / 2, p->nr));
     p->n_chunk = FR_MIN(multiple(cols, p->nr), n);
@@ -81,12 +83,13 @@ gemm_plan gemm_plan_make(const fr_gemm *g) {
     p.steps = gemm_div_up(g->k, p.per_step);
     p.block = p.kind == FR_GEMM_F32_BF16 ? BLOCK_K / 2 : BLOCK_K;
     p.own_b = choose_own_b(&p);
-    choose_chunks(&p);
-    choose_tasks(&p);
+    bool fused = p.own_b && !g->tb && panels > ALONE_PANELS;
     bool plain = !g->bias && !g->residual && !g->accumulate && g->act == FR_FN_NONE &&
-                 (g->alpha == 0 || g->alpha == 1);
-    p.partial = p.steps > p.block;
-    p.direct = plain && g->c_type == FR_F32 && !p.partial;
+                 (g->alpha == 0 || g->alpha == 1) && g->c_type == FR_F32;
+    p.partial = p.steps > p.block && !(fused && plain && g->n % p.nr == 0);
+    p.direct = plain && !p.partial;
+    choose_chunks(&p, fused);
+    choose_tasks(&p);
 
     p.a_bytes = fr_round_up((size_t)(p.m_chunk * p.k_chunk) * p.a_lane, FR_ALIGN);
     if (!g->b_packed && !p.own_b)
