@@ -289,6 +289,7 @@ static fr_status write_result(const demo *d, fr_trainer *t, const fr_graph *g) {
 
 static fr_status learn(demo *d) {
     fr_graph *g = fr_graph_new();
+    if (!g) return FR_NOMEM;
     fr_val colour = network(g, d, BATCH);
     fr_val target = fr_input(g, "target", FR_F32, 2, (int64_t[]){BATCH, 3});
     fr_val loss = fr_mse(g, colour, target);
@@ -311,6 +312,18 @@ static fr_status learn(demo *d) {
 
 /* ---- the command ---- */
 
+static bool whole_number(const char *text, double lo, double hi, double *out) {
+    return fr_cli_number(text, lo, hi, out) && *out == floor(*out);
+}
+
+/* What cannot be written is said before the training, not after it. */
+static fr_status check_writable(const char *path) {
+    fr_writer *w;
+    FR_TRY(fr_writer_open(path, &w));
+    fr_writer_close(w);
+    return FR_OK;
+}
+
 static int run(int argc, char **argv) {
     static const struct option options[] = {
         {"image", required_argument, NULL, 'i'}, {"output", required_argument, NULL, 'o'},
@@ -320,7 +333,7 @@ static int run(int argc, char **argv) {
     demo d = {.out = "learned.png", .steps = 500, .seed = 1, .scale = 3};
     double n;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "i:o:n:x:s:cw:", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":i:o:n:x:s:cw:", options, NULL)) != -1;) {
         if (c == 'i')
             d.image = optarg;
         else if (c == 'o')
@@ -329,20 +342,28 @@ static int run(int argc, char **argv) {
             d.compare = true;
         else if (c == 'w')
             d.save = optarg;
-        else if (c == 'n' && fr_cli_number(optarg, 1, 1e6, &n))
+        else if (c == ':')
+            return fr_cli_usage("demo", "%s wants a value", argv[optind - 1]);
+        else if (c == '?')
+            return fr_cli_usage("demo", "there is no option \"%s\"", argv[optind - 1]);
+        else if (!whole_number(optarg, c == 's' ? 0 : 1, c == 'n' ? 1e6 : c == 'x' ? 16 : 1e15, &n))
+            return fr_cli_usage("demo", "\"%s\" is no number of %s", optarg,
+                                c == 'n'   ? "steps, which are whole and from 1 to 1000000"
+                                : c == 'x' ? "times, which are whole and from 1 to 16"
+                                           : "a seed, which is whole and from 0 to 10^15");
+        else if (c == 'n')
             d.steps = (int64_t)n;
-        else if (c == 'x' && fr_cli_number(optarg, 1, 16, &n))
+        else if (c == 'x')
             d.scale = (int)n;
-        else if (c == 's' && fr_cli_number(optarg, 0, 1e15, &n))
-            d.seed = (uint64_t)n;
         else
-            return fr_cli_usage("demo", "the option %s is unknown or its value is wrong",
-                                argv[optind - 1]);
+            d.seed = (uint64_t)n;
     }
     if (optind < argc)
         return fr_cli_usage("demo", "what is \"%s\"? A picture is given with --image",
                             argv[optind]);
     fr_status st = fr_cli_pool(&d.pool);
+    if (!st) st = check_writable(d.out);
+    if (!st && d.save) st = check_writable(d.save);
     if (!st) st = d.image ? read_target(d.image, &d.target) : draw_scene(&d.target);
     if (!st) st = learn(&d);
     fr_image_free(&d.target);
@@ -361,6 +382,8 @@ const fr_command fr_command_demo = {
         "  -c, --compare      the picture to learn beside the learned one\n"
         "  -n, --steps N      training steps (500)\n"
         "  -x, --scale N      how many times larger it is painted (3)\n"
-        "  -s, --seed N       another start (1)\n",
+        "  -s, --seed N       another start (1)\n"
+        "  -w, --save FILE    also the network and its weights, as frugal inspect --graph reads "
+        "them\n",
     .run = run,
 };

@@ -50,6 +50,8 @@ static int read_options(int argc, char **argv, fr_inspect *in) {
     }
     if (in->fused && !in->graph)
         return fr_cli_usage("inspect", "--fused goes with --graph or --dot");
+    if (in->graph && (in->json || in->stats || in->offsets || in->names || in->limit != (size_t)-1))
+        return fr_cli_usage("inspect", "--%s shows the graph instead of the tensors", in->graph);
     return in->path ? FR_EXIT_OK : fr_cli_usage("inspect", "which file or folder?");
 }
 
@@ -116,8 +118,8 @@ static fr_status show_graph(const fr_inspect *in) {
     fr_graph *g;
     FR_TRY(fr_graph_open(in->store, &g));
     fr_status st = in->fused ? fr_fuse(g, FR_FUSE_ALL, NULL) : FR_OK;
-    if (st == FR_OK && !strcmp(in->graph, "dot")) fr_graph_dot(g, stdout);
-    if (st == FR_OK && !strcmp(in->graph, "graph")) fr_graph_print(g, stdout);
+    if (st == FR_OK)
+        st = !strcmp(in->graph, "dot") ? fr_graph_dot(g, stdout) : fr_graph_print(g, stdout);
     fr_graph_free(g);
     return st;
 }

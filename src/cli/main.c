@@ -2,6 +2,7 @@
  * how a failure is said. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,7 +138,15 @@ static int dispatch(int argc, char **argv) {
     return c->run(argc - 1, argv + 1);
 }
 
+/* With one of the three standard files closed, the next file opened would take its number, and
+ * what is printed would land in it. Now it is an error to print, as it should be. */
+static void keep_standard_files(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd) return;
+}
+
 int main(int argc, char **argv) {
+    keep_standard_files();
     bool show_version, bad;
     argc = take_common(argc, argv, &show_version, &bad);
     if (bad) return fr_cli_usage(NULL, "--threads wants a whole number from 1 to 4096");

@@ -104,9 +104,27 @@ static fr_value *add_value(fr_graph *g, fr_value_kind kind, const fr_tensor *t) 
 
 static const char *const kind_word[] = {"none", "node", "input", "parameter", "state", "constant"};
 
+static fr_status check_free(const fr_graph *g, const char *name) {
+    if (fr_names_find(&g->value_names, name) == FR_NO_NAME) return FR_OK;
+    return fr_fail(FR_INVALID,
+                   "The graph already has an input, parameter, state or constant named '%s'.",
+                   name);
+}
+
+/* The value that was made last gets a name that is free. */
+static fr_status name_last(fr_graph *g, const char *name) {
+    size_t number;
+    bool again;
+    FR_TRY(fr_names_add(&g->value_names, name, &number, &again));
+    FR_TRY(fr_grow((void **)&g->named_values, &g->named_cap, number + 1, sizeof *g->named_values));
+    g->named_values[number] = (fr_val)(g->value_count - 1);
+    g->values[g->value_count - 1]->name = name;
+    return FR_OK;
+}
+
 static fr_status add_named(fr_graph *g, fr_value_kind kind, const char *name, fr_dtype t, int rank,
                            const int64_t *dim, fr_val *out) {
-    if (!name || !name[0]) return fr_fail(FR_INVALID, "An %s needs a name.", kind_word[kind]);
+    if (!name || !name[0]) return fr_fail(FR_INVALID, "The %s needs a name.", kind_word[kind]);
     const char *full = scoped_name(g, name);
     if (!full) return FR_NOMEM;
     if (t <= FR_NOTYPE || t >= FR_DTYPE_COUNT)
@@ -114,20 +132,11 @@ static fr_status add_named(fr_graph *g, fr_value_kind kind, const char *name, fr
     if (rank > 0 && !dim)
         return fr_fail(FR_INVALID, "The %s '%s' has no dimensions.", kind_word[kind], full);
     FR_TRY(fr_shape_check(full, t, rank, dim));
-    if (fr_names_find(&g->value_names, full) != FR_NO_NAME)
-        return fr_fail(FR_INVALID, "The graph already has an input, parameter or state named '%s'.",
-                       full);
+    FR_TRY(check_free(g, full));
     fr_tensor shape = fr_tensor_make(t, rank, dim, NULL);
-    fr_value *v = add_value(g, kind, &shape);
-    if (!v) return FR_NOMEM;
-    v->name = full;
+    if (!add_value(g, kind, &shape)) return FR_NOMEM;
     *out = (fr_val)(g->value_count - 1);
-    size_t number;
-    bool again;
-    FR_TRY(fr_names_add(&g->value_names, full, &number, &again));
-    FR_TRY(fr_grow((void **)&g->named_values, &g->named_cap, number + 1, sizeof *g->named_values));
-    g->named_values[number] = *out;
-    return FR_OK;
+    return name_last(g, full);
 }
 
 static fr_val named(fr_graph *g, fr_value_kind kind, const char *name, fr_dtype t, int rank,
@@ -157,29 +166,48 @@ fr_val fr_state(fr_graph *g, const char *name, fr_dtype t, int rank, const int64
     return named(g, FR_VALUE_STATE, name, t, rank, dim);
 }
 
-static fr_status add_constant(fr_graph *g, const fr_tensor *value, fr_val *out) {
+/* "constant.7", or the first number behind that is free. */
+static fr_status constant_name(fr_graph *g, const char **out) {
+    char name[32];
+    for (size_t n = g->value_count;; n++) {
+        snprintf(name, sizeof name, "constant.%zu", n);
+        if (fr_names_find(&g->value_names, name) == FR_NO_NAME) break;
+    }
+    *out = fr_arena_strdup(g->arena, name);
+    return *out ? FR_OK : FR_NOMEM;
+}
+
+static fr_status add_constant(fr_graph *g, const char *name, const fr_tensor *value, fr_val *out) {
     if (!value || value->dtype <= FR_NOTYPE || value->dtype >= FR_DTYPE_COUNT)
         return fr_fail(FR_INVALID, "A constant has no valid number type.");
     FR_TRY(fr_shape_check("a constant", value->dtype, value->rank, value->dim));
     fr_tensor t = fr_tensor_make(value->dtype, value->rank, value->dim, NULL);
     if (!value->data && fr_bytes(&t)) return fr_fail(FR_INVALID, "A constant has no data.");
+    if (name) {
+        FR_TRY(check_free(g, name));
+        name = fr_arena_strdup(g->arena, name);
+        if (!name) return FR_NOMEM;
+    } else {
+        FR_TRY(constant_name(g, &name));
+    }
     uint8_t *copy = fr_arena_alloc(g->arena, fr_bytes(&t) + FR_ALIGN);
     fr_value *v = copy ? add_value(g, FR_VALUE_CONST, &t) : NULL;
     if (!v) return FR_NOMEM;
     v->desc.data = copy + (-(uintptr_t)copy & (FR_ALIGN - 1));
     if (value->data) fr_copy_contiguous(value, v->desc.data);
-    char name[32];
-    snprintf(name, sizeof name, "constant.%zu", g->value_count - 1);
-    v->name = fr_arena_strdup(g->arena, name);
     *out = (fr_val)(g->value_count - 1);
-    return v->name ? FR_OK : FR_NOMEM;
+    return name_last(g, name);
+}
+
+fr_val fr_constant_named(fr_graph *g, const char *name, const fr_tensor *value) {
+    fr_val v = FR_NONE;
+    if (!g || g->status) return FR_NONE;
+    fr_status st = add_constant(g, name, value, &v);
+    return st ? keep_constructor_error(g, st) : v;
 }
 
 fr_val fr_constant(fr_graph *g, const fr_tensor *value) {
-    fr_val v = FR_NONE;
-    if (!g || g->status) return FR_NONE;
-    fr_status st = add_constant(g, value, &v);
-    return st ? keep_constructor_error(g, st) : v;
+    return fr_constant_named(g, NULL, value);
 }
 
 static fr_status add_output(fr_graph *g, const char *name, fr_val v) {

@@ -1,6 +1,7 @@
 /* file_read.c: from JSON (file.h) to a graph. The text may come from anybody: every name, number
  * and count is checked here, and what the numbers mean together by the shape rule of the operator.
  */
+#include "graph/builder.h"
 #include "graph/file.h"
 #include "graph/infer.h"
 
@@ -112,11 +113,8 @@ static fr_status read_constant(fr_graph *g, const char *name, const fr_tensor *s
     if (t->dtype != shape->dtype || !fr_same_shape(t, shape))
         return fr_fail(FR_FORMAT, "the tensor \"%s\" has another shape or type than the graph says",
                        name);
-    fr_val v = fr_constant(g, t);
-    FR_TRY(fr_graph_check(g));
-    /* It keeps the name that the file knows it by. */
-    g->values[v]->name = fr_arena_strdup(g->arena, name);
-    return g->values[v]->name ? FR_OK : FR_NOMEM;
+    fr_constant_named(g, name, t); /* it keeps the name that the file knows it by */
+    return fr_graph_check(g);
 }
 
 static fr_status read_node(fr_graph *g, const json_t *step, const char *name) {

@@ -137,9 +137,7 @@ static size_t collect_tensors(fr_session *s, const fr_graph *g, const fr_json *j
         if (param) {
             list[n++] = (fr_named_tensor){param, fr_session_tensor(s, fr_graph_find(g, param))};
         } else if (constant) {
-            for (size_t v = 0; v < g->value_count; v++)
-                if (g->values[v]->kind == FR_VALUE_CONST && !strcmp(g->values[v]->name, constant))
-                    list[n++] = (fr_named_tensor){constant, &g->values[v]->desc};
+            list[n++] = (fr_named_tensor){constant, &g->values[fr_graph_find(g, constant)]->desc};
         }
     }
     return n;

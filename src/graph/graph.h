@@ -60,7 +60,7 @@ struct fr_graph {
     fr_val *outputs;
     const char **output_names;
     size_t output_count, output_cap, output_name_cap;
-    fr_names value_names; /* of inputs, parameters, states; the values themselves: */
+    fr_names value_names; /* of inputs, parameters, states, constants; the values themselves: */
     fr_val *named_values;
     size_t named_cap;
     fr_names node_names; /* without counters; how often each was given: */
@@ -79,13 +79,14 @@ struct fr_graph {
 
 /* ---- looking ---- */
 
-fr_val fr_graph_find(const fr_graph *g, const char *name); /* input, param, state or output */
+fr_val fr_graph_find(const fr_graph *g,
+                     const char *name); /* input, param, state, constant or output */
 static inline const fr_value *fr_value_of(const fr_graph *g, fr_val v) {
     return g->values[v];
 }
 /* One line a node: name, op, attributes, shapes, cost; totals below. */
-void fr_graph_print(fr_graph *g, FILE *out);
-void fr_graph_dot(fr_graph *g, FILE *out);
+fr_status fr_graph_print(fr_graph *g, FILE *out);
+fr_status fr_graph_dot(fr_graph *g, FILE *out);
 
 typedef struct fr_graph_cost {
     fr_cost total;

@@ -76,13 +76,9 @@ static void print_node(const fr_graph *g, size_t i, fr_table *t) {
     fr_table_cell(t, "%s", fr_show_bytes(number[2], c.param));
 }
 
-static void print_totals(fr_graph *g, FILE *out) {
-    fr_graph_cost c;
+static void print_totals(const fr_graph_cost *cost, FILE *out) {
+    const fr_graph_cost c = *cost;
     char text[7][32];
-    if (fr_graph_cost_of(g, &c)) {
-        fprintf(out, "%s\n", fr_message());
-        return;
-    }
     fprintf(out,
             "%zu nodes, %s operations, %s read, %s written; parameters %s, states %s, arena %s\n",
             c.nodes, fr_show_count(text[0], c.total.ops), fr_show_bytes(text[1], c.total.read),
@@ -90,19 +86,20 @@ static void print_totals(fr_graph *g, FILE *out) {
             fr_show_bytes(text[4], c.state_bytes), fr_show_bytes(text[5], c.peak_activation_bytes));
 }
 
-void fr_graph_print(fr_graph *g, FILE *out) {
+fr_status fr_graph_print(fr_graph *g, FILE *out) {
     bool *live;
-    if (fr_graph_check(g) || fr_live_nodes(g, &live)) {
-        fprintf(out, "%s\n", fr_message());
-        return;
-    }
+    fr_graph_cost cost;
+    FR_TRY(fr_graph_cost_of(g, &cost));
+    FR_TRY(fr_live_nodes(g, &live));
     fr_table *t = fr_table_new("node|op|attributes|output|>operations|>activations|>weights");
     for (size_t i = 0; t && i < g->node_count; i++)
         if (live[i]) print_node(g, i, t);
     if (t) fr_table_print(t, out);
-    fr_table_free(t);
     fr_free(live);
-    print_totals(g, out);
+    if (!t) return FR_NOMEM;
+    fr_table_free(t);
+    print_totals(&cost, out);
+    return FR_OK;
 }
 
 /* ---- the drawing ---- */
@@ -168,14 +165,14 @@ static void draw_output(const fr_graph *g, size_t i, bool *drawn, FILE *out) {
     draw_edge(g, v, "out", i, out);
 }
 
-void fr_graph_dot(fr_graph *g, FILE *out) {
-    bool *live = NULL, *drawn = NULL;
-    if (!fr_graph_check(g) && !fr_live_nodes(g, &live))
-        drawn = fr_alloc(FR_MEM_OTHER, g->value_count + 1);
+fr_status fr_graph_dot(fr_graph *g, FILE *out) {
+    bool *live;
+    FR_TRY(fr_graph_check(g));
+    FR_TRY(fr_live_nodes(g, &live));
+    bool *drawn = fr_alloc(FR_MEM_OTHER, g->value_count + 1);
     if (!drawn) {
-        fprintf(out, "// %s\n", fr_message());
         fr_free(live);
-        return;
+        return FR_NOMEM;
     }
     fprintf(out, "digraph frugal {\n  rankdir=TB;\n  node [fontname=\"sans-serif\"];\n");
     for (size_t i = 0; i < g->node_count; i++)
@@ -184,4 +181,5 @@ void fr_graph_dot(fr_graph *g, FILE *out) {
     fprintf(out, "}\n");
     fr_free(live);
     fr_free(drawn);
+    return FR_OK;
 }

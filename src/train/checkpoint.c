@@ -168,7 +168,7 @@ static fr_status read_step(const fr_trainer *t, const fr_store *store, int64_t *
 
 /* All is checked before the first value is overwritten. */
 static fr_status resume(fr_trainer *t, const fr_store *store) {
-    int64_t step;
+    int64_t step = 0;
     parts p;
     FR_TRY(read_step(t, store, &step));
     FR_TRY(list_parts(t, &p));

@@ -140,7 +140,7 @@ static void test_refusals(void **state) {
         {output_twice, {"already", "'y'"}},
         {output_of_nothing, {"'y'"}},
         {constant_without_data, {"constant", "data"}},
-        {constructor_fails, {"decoder: reshape", "17"}},
+        {constructor_fails, {"decoder", "reshape", "17"}},
         {segment_in_segment, {"'two'"}},
     };
     for (size_t i = 0; i < FR_COUNT(cases); i++) {

@@ -89,7 +89,7 @@ static void test_what_is_read(void **state) {
     fr_graph_free(g);
 }
 
-static char *printed(fr_graph *g, void (*print)(fr_graph *, FILE *)) {
+static char *printed(fr_graph *g, fr_status (*print)(fr_graph *, FILE *)) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *f = open_memstream(&text, &bytes);
@@ -118,12 +118,10 @@ static void test_table(void **state) {
 
     g = fr_graph_new();
     toy2(g, &toy_mix, FR_NONE, FR_NONE);
-    text = printed(g, fr_graph_print);
-    has(text, "mix: input 0");
-    free(text);
-    text = printed(g, fr_graph_dot);
-    has(text, "mix: input 0");
-    free(text);
+    assert_int_not_equal(fr_graph_print(g, stderr), FR_OK);
+    has(fr_message(), "mix: input 0");
+    assert_int_not_equal(fr_graph_dot(g, stderr), FR_OK);
+    has(fr_message(), "mix: input 0");
     fr_graph_free(g);
 }
 

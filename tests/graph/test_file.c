@@ -178,9 +178,49 @@ static void test_plain_file(void **state) {
     unlink("plain.safetensors");
 }
 
+/* A constant has a name that nothing else in the graph or its file has. */
+static void test_constant_names(void **state) {
+    (void)state;
+    float v[2] = {1, 2};
+    fr_tensor t = fr_tensor_make(FR_F32, 1, (int64_t[]){2}, v);
+    fr_graph *g = fr_graph_new(), *back;
+    fr_session *s;
+    fr_store *store;
+    fr_val p = fr_param(g, "constant.3", FR_F32, 1, (int64_t[]){2});
+    fr_val x = fr_input(g, "constant.4", FR_F32, 1, (int64_t[]){2});
+    fr_val y = fr_add(g, fr_constant(g, &t), fr_constant(g, &t));
+    fr_output(g, "y", fr_add(g, fr_mul(g, y, p), x));
+    ok(fr_session_new(g, &s));
+    ok(fr_session_init_random(s, 1, 1));
+    ok(fr_session_save(s, "names.safetensors"));
+    ok(fr_store_open("names.safetensors", &store));
+    assert_int_equal(fr_store_count(store), 3);
+    ok(fr_graph_open(store, &back));
+    fr_graph_free(back);
+    fr_session_free(s);
+    fr_param(g, "constant.5", FR_F32, 1, (int64_t[]){2});
+    assert_int_not_equal(fr_graph_check(g), FR_OK);
+    assert_non_null(strstr(fr_message(), "constant named 'constant.5'"));
+    fr_graph_free(g);
+
+    /* A file that says the same name a hundred times. */
+    fr_json *j = json_pack("{s:i, s:[], s:{}}", "version", 1, "steps", "outputs");
+    for (int i = 0; i < 100; i++)
+        json_array_append_new(
+            json_object_get(j, "steps"),
+            json_pack("{s:s, s:s, s:[i]}", "constant", "constant.5", "dtype", "f32", "dim", 2));
+    back = NULL;
+    assert_int_not_equal(fr_graph_from_json(j, store, &back), FR_OK);
+    assert_non_null(strstr(fr_message(), "step 1"));
+    fr_json_free(j);
+    fr_store_close(store);
+    unlink("names.safetensors");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fields_cover),
-        cmocka_unit_test(test_refuses), cmocka_unit_test(test_plain_file)};
+        cmocka_unit_test(test_refuses), cmocka_unit_test(test_plain_file),
+        cmocka_unit_test(test_constant_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

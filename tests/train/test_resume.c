@@ -72,27 +72,58 @@ static char *saved(run *r, const char *path, size_t *bytes) {
     return data;
 }
 
+/* One more run of the same training; all of them give the same bytes. */
+static void compare(run *r, char **first, size_t *first_bytes) {
+    size_t bytes;
+    char *data = saved(r, "threads.safetensors", &bytes);
+    finish(r);
+    unlink("threads.safetensors");
+    if (!*first) {
+        *first = data, *first_bytes = bytes;
+        return;
+    }
+    assert_int_equal(bytes, *first_bytes);
+    assert_memory_equal(data, *first, bytes);
+    fr_free(data);
+}
+
+static const int threads[] = {1, 2, 3, 8};
+
 static void test_threads(void **state) {
     (void)state;
-    static const int threads[] = {1, 2, 3, 8};
     char *first = NULL;
-    size_t first_bytes = 0;
+    size_t bytes = 0;
     for (size_t i = 0; i < FR_COUNT(threads); i++) {
         run r = start(threads[i], FR_ADAMW);
         steps(&r, STEPS);
-        size_t bytes;
-        char *data = saved(&r, "threads.safetensors", &bytes);
-        if (!first) {
-            first = data, first_bytes = bytes;
-        } else {
-            assert_int_equal(bytes, first_bytes);
-            assert_memory_equal(data, first, bytes);
-            fr_free(data);
-        }
-        finish(&r);
+        compare(&r, &first, &bytes);
     }
     fr_free(first);
-    unlink("threads.safetensors");
+}
+
+/* Convolutions, group norm and resampling, and batches of two: with SGD for a change. */
+static void test_threads_autoencoder(void **state) {
+    (void)state;
+    enum { PICTURES = 2, VALUES = PICTURES * 16 * 16 * 3 };
+    static float x[VALUES];
+    char *first = NULL;
+    size_t bytes = 0;
+    for (size_t i = 0; i < FR_COUNT(threads); i++) {
+        run r = {.g = fr_graph_new()};
+        fr_val loss = model_autoencoder(r.g, PICTURES);
+        fr_train_opts o = options(FR_SGD);
+        ok(fr_pool_new(threads[i], &r.pool));
+        ok(fr_trainer_new(r.g, loss, &o, r.pool, &r.t));
+        ok(fr_session_init_random(fr_trainer_session(r.t), 9, 0.2f));
+        for (int k = 0; k < STEPS; k++) {
+            float l, norm;
+            fr_random_normal(6, (uint64_t)k, 0, x, VALUES);
+            fr_tensor in = fr_tensor_make(FR_F32, 4, (int64_t[]){PICTURES, 16, 16, 3}, x);
+            ok(fr_trainer_step(r.t, &in, 1, &l, &norm));
+        }
+        compare(&r, &first, &bytes);
+    }
+    fr_free(first);
 }
 
 static void check_resume(fr_optimizer_kind kind) {
@@ -206,8 +237,9 @@ static void test_schedules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_resume_adamw),
-        cmocka_unit_test(test_resume_sgd), cmocka_unit_test(test_resume_refuses),
-        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_schedules)};
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_threads_autoencoder),
+        cmocka_unit_test(test_resume_adamw),   cmocka_unit_test(test_resume_sgd),
+        cmocka_unit_test(test_resume_refuses), cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_schedules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
