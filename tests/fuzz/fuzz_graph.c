@@ -1,5 +1,6 @@
-/* fuzz_graph.c: any text as a graph: read, planned and printed, or refused. */
-#include "graph/file.h"
+/* fuzz_graph.c: any text as a graph: read and used, or refused.
+ */
+#include "graph_use.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -8,10 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     fr_graph *g;
     if (fr_json_parse((const char *)data, bytes, "fuzz", &j)) return 0;
     if (!fr_graph_from_json(j, NULL, &g)) {
-        fr_json *again;
-        fr_graph_cost cost;
-        if (!fr_graph_to_json(g, &again)) fr_json_free(again);
-        fr_graph_cost_of(g, &cost);
+        fuzz_use(g);
         fr_graph_free(g);
     }
     fr_json_free(j);
