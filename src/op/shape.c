@@ -115,7 +115,8 @@ const fr_op fr_op_reshape = {
 
 fr_val fr_reshape(fr_graph *g, fr_val x, int rank, const int64_t *dim) {
     reshape_attr a = {.rank = rank};
-    for (int i = 0; i < rank && i < FR_MAX_DIMS; i++) a.dim[i] = dim[i];
+    /* Nothing is read for a rank that the shape rule refuses. */
+    for (int i = 0; rank <= FR_MAX_DIMS && i < rank; i++) a.dim[i] = dim[i];
     return fr_emit(g, &fr_op_reshape, 1, &x, &a);
 }
 
