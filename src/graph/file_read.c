@@ -25,16 +25,6 @@ static bool read_float(const json_t *j, float *out) {
     return true;
 }
 
-static bool read_fn(const json_t *j, int32_t *out) {
-    const char *text = json_string_value(j);
-    for (int32_t fn = 0; text && fn < FR_FN_COUNT; fn++) {
-        if (strcmp(text, fr_fn_name(fn))) continue;
-        *out = fn;
-        return true;
-    }
-    return false;
-}
-
 static bool read_element(fr_attr_kind kind, const json_t *j, char *at, int i) {
     json_int_t n = json_integer_value(j);
     switch (kind) {
@@ -55,16 +45,21 @@ static bool read_element(fr_attr_kind kind, const json_t *j, char *at, int i) {
         memcpy(at + (size_t)i * sizeof v, &v, sizeof v);
         return true;
     }
-    case FR_ATTR_FN: {
-        int32_t v;
-        if (!read_fn(j, &v)) return false;
-        memcpy(at + (size_t)i * sizeof v, &v, sizeof v);
-        return true;
-    }
     case FR_ATTR_BOOL: {
         bool v = json_is_true(j);
         memcpy(at + (size_t)i * sizeof v, &v, sizeof v);
         return json_is_boolean(j);
+    }
+    case FR_ATTR_FN:
+    case FR_ATTR_BINARY:
+    case FR_ATTR_REDUCTION:
+    case FR_ATTR_MASK:
+    case FR_ATTR_DTYPE: {
+        const char *word = json_string_value(j);
+        int32_t v;
+        if (!word || !fr_attr_from_word(kind, word, &v)) return false;
+        memcpy(at + (size_t)i * sizeof v, &v, sizeof v);
+        return true;
     }
     case FR_ATTR_END: break;
     }

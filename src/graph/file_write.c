@@ -18,8 +18,13 @@ static json_t *element_json(fr_attr_kind kind, const char *at, int i) {
     case FR_ATTR_I32: return json_integer(((const int32_t *)(const void *)at)[i]);
     case FR_ATTR_I64: return json_integer(((const int64_t *)(const void *)at)[i]);
     case FR_ATTR_F32: return float_json(((const float *)(const void *)at)[i]);
-    case FR_ATTR_FN: return json_string(fr_fn_name(((const int32_t *)(const void *)at)[i]));
     case FR_ATTR_BOOL: return json_boolean(((const bool *)at)[i]);
+    case FR_ATTR_FN:
+    case FR_ATTR_BINARY:
+    case FR_ATTR_REDUCTION:
+    case FR_ATTR_MASK:
+    case FR_ATTR_DTYPE:
+        return json_string(fr_attr_word(kind, ((const int32_t *)(const void *)at)[i]));
     case FR_ATTR_END: break;
     }
     return NULL;

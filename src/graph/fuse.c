@@ -63,7 +63,8 @@ void fr_replace_uses(fr_graph *g, fr_val from, fr_val to) {
 int32_t fr_attr_of(const fr_node *n, const char *field, int32_t fallback) {
     for (const fr_attr_field *f = n->op->fields; f && f->kind != FR_ATTR_END; f++) {
         int32_t value;
-        if (strcmp(f->name, field) || (f->kind != FR_ATTR_FN && f->kind != FR_ATTR_I32)) continue;
+        bool whole = f->kind == FR_ATTR_I32 || f->kind >= FR_ATTR_FN; /* choices are i32 too */
+        if (strcmp(f->name, field) || !whole) continue;
         memcpy(&value, (const uint8_t *)n->attr + f->offset, sizeof value);
         return value;
     }

@@ -13,6 +13,7 @@ static const char *value_name(const fr_graph *g, fr_val v) {
 
 static size_t put_element(char *buf, size_t size, const fr_attr_field *f, const uint8_t *at,
                           int i) {
+    const char *word;
     int n = 0;
     switch (f->kind) {
     case FR_ATTR_I32: n = snprintf(buf, size, "%d", ((const int32_t *)(const void *)at)[i]); break;
@@ -22,10 +23,15 @@ static size_t put_element(char *buf, size_t size, const fr_attr_field *f, const 
     case FR_ATTR_F32:
         n = snprintf(buf, size, "%g", (double)((const float *)(const void *)at)[i]);
         break;
-    case FR_ATTR_FN:
-        n = snprintf(buf, size, "%s", fr_fn_name(((const int32_t *)(const void *)at)[i]));
-        break;
     case FR_ATTR_BOOL: n = snprintf(buf, size, "%s", ((const bool *)at)[i] ? "yes" : "no"); break;
+    case FR_ATTR_FN:
+    case FR_ATTR_BINARY:
+    case FR_ATTR_REDUCTION:
+    case FR_ATTR_MASK:
+    case FR_ATTR_DTYPE:
+        word = fr_attr_word(f->kind, ((const int32_t *)(const void *)at)[i]);
+        n = snprintf(buf, size, "%s", word ? word : "?");
+        break;
     case FR_ATTR_END: break;
     }
     return n > 0 ? FR_MIN((size_t)n, size - 1) : 0;
@@ -33,6 +39,11 @@ static size_t put_element(char *buf, size_t size, const fr_attr_field *f, const 
 
 static size_t element_bytes(fr_attr_kind kind) {
     return kind == FR_ATTR_BOOL ? sizeof(bool) : kind == FR_ATTR_I64 ? 8 : 4;
+}
+
+/* Zero is worth a word where it is one choice among equals. */
+static bool zero_counts(fr_attr_kind kind) {
+    return kind == FR_ATTR_BINARY || kind == FR_ATTR_REDUCTION;
 }
 
 /* "act=silu groups=2": what is zero is left out. */
@@ -43,7 +54,8 @@ static void attr_text(const fr_node *n, char *buf, size_t size) {
     for (const fr_attr_field *f = n->op->fields; f && f->kind != FR_ATTR_END; f++) {
         const uint8_t *value = (const uint8_t *)n->attr + f->offset;
         int count = FR_MAX_OF(f->count, 1);
-        if (!memcmp(value, zeros, element_bytes(f->kind) * (size_t)count)) continue;
+        bool zero = !memcmp(value, zeros, element_bytes(f->kind) * (size_t)count);
+        if (zero && !zero_counts(f->kind)) continue;
         if (at + strlen(f->name) + 24 > size) return;
         at += (size_t)snprintf(buf + at, size - at, "%s%s=", at ? " " : "", f->name);
         for (int i = 0; i < count && at + 24 < size; i++) {

@@ -152,7 +152,7 @@ static void cost(const fr_call *c, fr_cost *out) {
 
 const fr_attr_field attn_fields[] = {
     {"scale", FR_ATTR_F32, offsetof(fr_attention_attr, scale), 0},
-    {"mask", FR_ATTR_I32, offsetof(fr_attention_attr, mask), 0},
+    {"mask", FR_ATTR_MASK, offsetof(fr_attention_attr, mask), 0},
     {"window", FR_ATTR_I32, offsetof(fr_attention_attr, window), 0},
     {"block_q", FR_ATTR_I32, offsetof(fr_attention_attr, block_q), 0},
     {"block_k", FR_ATTR_I32, offsetof(fr_attention_attr, block_k), 0},

@@ -155,7 +155,7 @@ static void affine_cost(const fr_call *c, fr_cost *cost) {
 }
 
 static const fr_attr_field binary_fields[] = {
-    {"kind", FR_ATTR_I32, offsetof(binary_attr, kind), 0},
+    {"kind", FR_ATTR_BINARY, offsetof(binary_attr, kind), 0},
     {"side", FR_ATTR_I32, offsetof(binary_attr, side), 0},
     {0},
 };

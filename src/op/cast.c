@@ -115,7 +115,7 @@ static fr_status cast_grad(fr_grad *r) {
 }
 
 static const fr_attr_field cast_fields[] = {
-    {"to", FR_ATTR_I32, offsetof(cast_attr, to), 0},
+    {"to", FR_ATTR_DTYPE, offsetof(cast_attr, to), 0},
     {0},
 };
 

@@ -64,9 +64,6 @@ typedef struct fr_grad {
     fr_val *din;
 } fr_grad;
 
-/* "silu"; never NULL. */
-const char *fr_fn_name(int32_t fn);
-
 /* One field of the attribute struct, for printing and for saving: what the fields say is what a saved
  * graph keeps, so together they must cover all of the struct that matters. */
 typedef enum fr_attr_kind {
@@ -74,8 +71,13 @@ typedef enum fr_attr_kind {
     FR_ATTR_I32,
     FR_ATTR_I64,
     FR_ATTR_F32,
+    FR_ATTR_BOOL,
+    /* i32 that choose from a list: shown and saved as words */
     FR_ATTR_FN,
-    FR_ATTR_BOOL
+    FR_ATTR_BINARY,
+    FR_ATTR_REDUCTION,
+    FR_ATTR_MASK,
+    FR_ATTR_DTYPE,
 } fr_attr_kind;
 typedef struct fr_attr_field {
     const char *name;
@@ -83,6 +85,10 @@ typedef struct fr_attr_field {
     size_t offset;
     int count; /* elements of an array; 0 means 1 */
 } fr_attr_field;
+
+/* The word for a value of one of the kinds that choose; NULL when it has none. And back. */
+const char *fr_attr_word(fr_attr_kind kind, int32_t value);
+bool fr_attr_from_word(fr_attr_kind kind, const char *word, int32_t *value);
 
 enum {
     FR_OP_VIEW = 1, /* out[0] may be a view of in[0]: view() says which */

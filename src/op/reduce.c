@@ -171,7 +171,7 @@ static bool like_view(const fr_call *c, fr_tensor *out, int64_t *offset) {
 }
 
 static const fr_attr_field reduce_fields[] = {
-    {"kind", FR_ATTR_I32, offsetof(reduce_attr, kind), 0},
+    {"kind", FR_ATTR_REDUCTION, offsetof(reduce_attr, kind), 0},
     {"axes", FR_ATTR_I32, offsetof(reduce_attr, axes), 0},
     {"keep", FR_ATTR_BOOL, offsetof(reduce_attr, keep), 0},
     {0},

@@ -67,16 +67,3 @@ const fr_op *fr_op_find(const char *name) {
         if (!strcmp(fr_ops[i]->name, name)) return fr_ops[i];
     return NULL;
 }
-
-const char *fr_fn_name(int32_t fn) {
-    static const char *const names[FR_FN_COUNT] = {
-        [FR_FN_NONE] = "none",       [FR_FN_RELU] = "relu",       [FR_FN_RELU6] = "relu6",
-        [FR_FN_SILU] = "silu",       [FR_FN_GELU] = "gelu",       [FR_FN_GELU_TANH] = "gelu_tanh",
-        [FR_FN_SIGMOID] = "sigmoid", [FR_FN_TANH] = "tanh",       [FR_FN_HSWISH] = "hswish",
-        [FR_FN_EXP] = "exp",         [FR_FN_LOG] = "log",         [FR_FN_SQRT] = "sqrt",
-        [FR_FN_RSQRT] = "rsqrt",     [FR_FN_SQUARE] = "square",   [FR_FN_ABS] = "abs",
-        [FR_FN_NEG] = "neg",         [FR_FN_RECIP] = "recip",     [FR_FN_SIN] = "sin",
-        [FR_FN_COS] = "cos",
-    };
-    return fn >= 0 && fn < FR_FN_COUNT ? names[fn] : "unknown";
-}

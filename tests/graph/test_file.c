@@ -90,20 +90,16 @@ static void test_round_trip(void **state) {
 /* Every byte of an attribute struct is kept by some field, or is padding between them. */
 static void test_fields_cover(void **state) {
     (void)state;
-    static const size_t size[] = {[FR_ATTR_I32] = 4,
-                                  [FR_ATTR_I64] = 8,
-                                  [FR_ATTR_F32] = 4,
-                                  [FR_ATTR_FN] = 4,
-                                  [FR_ATTR_BOOL] = 1};
     for (size_t i = 0; fr_ops[i]; i++) {
         const fr_op *op = fr_ops[i];
         bool covered[FR_ATTR_MAX] = {false};
         size_t missing = 0, longest = 0;
         for (const fr_attr_field *f = op->fields; f && f->kind != FR_ATTR_END; f++) {
-            size_t bytes = size[f->kind] * (size_t)FR_MAX_OF(f->count, 1);
+            size_t one = f->kind == FR_ATTR_I64 ? 8 : f->kind == FR_ATTR_BOOL ? 1 : 4;
+            size_t bytes = one * (size_t)FR_MAX_OF(f->count, 1);
             if (f->offset + bytes > op->attr_bytes)
                 fail_msg("%s: the field %s ends outside", op->name, f->name);
-            longest = FR_MAX_OF(longest, size[f->kind]);
+            longest = FR_MAX_OF(longest, one);
             for (size_t k = 0; k < bytes; k++) {
                 if (covered[f->offset + k])
                     fail_msg("%s: the field %s lies over another", op->name, f->name);
@@ -116,6 +112,25 @@ static void test_fields_cover(void **state) {
             if (!covered[k] && (missing > k || missing >= longest))
                 fail_msg("%s: byte %zu of the attributes is in no field", op->name, k);
         }
+    }
+}
+
+/* Every choice has a word, and the word finds it again. */
+static void test_words(void **state) {
+    (void)state;
+    for (int kind = FR_ATTR_FN; kind <= FR_ATTR_DTYPE; kind++) {
+        int words = 0;
+        for (int32_t v = -1; v < 300; v++) {
+            const char *word = fr_attr_word(kind, v);
+            int32_t back = -1;
+            if (!word) continue;
+            words++;
+            assert_true(fr_attr_from_word(kind, word, &back));
+            assert_int_equal(back, v);
+        }
+        assert_true(words >= 3);
+        int32_t none;
+        assert_false(fr_attr_from_word(kind, "nonsense", &none));
     }
 }
 
@@ -220,7 +235,7 @@ static void test_constant_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fields_cover),
-        cmocka_unit_test(test_refuses), cmocka_unit_test(test_plain_file),
-        cmocka_unit_test(test_constant_names)};
+        cmocka_unit_test(test_words),      cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_plain_file), cmocka_unit_test(test_constant_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,51 @@
+/* words.c: the names of what attributes choose among. A file holds these words, so they stay. */
+#include "op/op.h"
+
+#include <string.h>
+
+static const char *const fn_words[] = {
+    [FR_FN_NONE] = "none",       [FR_FN_RELU] = "relu",     [FR_FN_RELU6] = "relu6",
+    [FR_FN_SILU] = "silu",       [FR_FN_GELU] = "gelu",     [FR_FN_GELU_TANH] = "gelu_tanh",
+    [FR_FN_SIGMOID] = "sigmoid", [FR_FN_TANH] = "tanh",     [FR_FN_HSWISH] = "hswish",
+    [FR_FN_EXP] = "exp",         [FR_FN_LOG] = "log",       [FR_FN_SQRT] = "sqrt",
+    [FR_FN_RSQRT] = "rsqrt",     [FR_FN_SQUARE] = "square", [FR_FN_ABS] = "abs",
+    [FR_FN_NEG] = "neg",         [FR_FN_RECIP] = "recip",   [FR_FN_SIN] = "sin",
+    [FR_FN_COS] = "cos",
+};
+static const char *const binary_words[] = {[FR_ADD] = "add", [FR_SUB] = "sub", [FR_MUL] = "mul",
+                                           [FR_DIV] = "div", [FR_MAX] = "max", [FR_MIN] = "min"};
+static const char *const reduction_words[] = {
+    [FR_SUM] = "sum", [FR_MEAN] = "mean", [FR_AMAX] = "max"};
+static const char *const mask_words[] = {[FR_MASK_FULL] = "full",
+                                         [FR_MASK_CAUSAL] = "causal",
+                                         [FR_MASK_WINDOW] = "window",
+                                         [FR_MASK_BLOCKS] = "blocks"};
+
+_Static_assert(FR_COUNT(fn_words) == FR_FN_COUNT, "every function has a word");
+_Static_assert(FR_COUNT(binary_words) == FR_BINARY_COUNT, "every operation has a word");
+_Static_assert(FR_COUNT(reduction_words) == FR_REDUCTION_COUNT, "every reduction has a word");
+
+#define WORD_OF(words, value)                                                                      \
+    ((value) >= 0 && (size_t)(value) < FR_COUNT(words) ? (words)[value] : NULL)
+
+const char *fr_attr_word(fr_attr_kind kind, int32_t value) {
+    switch (kind) {
+    case FR_ATTR_FN: return WORD_OF(fn_words, value);
+    case FR_ATTR_BINARY: return WORD_OF(binary_words, value);
+    case FR_ATTR_REDUCTION: return WORD_OF(reduction_words, value);
+    case FR_ATTR_MASK: return WORD_OF(mask_words, value);
+    case FR_ATTR_DTYPE:
+        return value > FR_NOTYPE && value < FR_DTYPE_COUNT ? fr_dtype_name((fr_dtype)value) : NULL;
+    default: return NULL;
+    }
+}
+
+bool fr_attr_from_word(fr_attr_kind kind, const char *word, int32_t *value) {
+    for (int32_t v = 0; v < 256; v++) {
+        const char *name = fr_attr_word(kind, v);
+        if (!name || strcmp(name, word) != 0) continue;
+        *value = v;
+        return true;
+    }
+    return false;
+}
