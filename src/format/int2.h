@@ -1,0 +1,23 @@
+/* int2.h: the inside of the 2-bit formats: their kinds, and the stages before the codes. */
+#ifndef FR_FORMAT_INT2_H
+#define FR_FORMAT_INT2_H
+
+#include "format/format.h"
+
+#define FR_INT2_CENTROIDS 256
+
+typedef struct fr_int2_kind {
+    int32_t group, stages;
+    bool asymmetric;
+} fr_int2_kind;
+
+/* One stage. rest [rows, cols] is what is left to code. Fills centroids (bf16 [256, cols]; not all need be
+ * used) and ids [rows] by k-means, and takes each row's centroid from rest, rounded to bf16. The same for
+ * the same seed and stage, always. */
+fr_status fr_int2_stage(float *rest, int64_t rows, int64_t cols, uint64_t seed, int stage,
+                        uint16_t *centroids, uint8_t *ids);
+/* The end of a stage, with centroids from elsewhere: the nearest of the first `count` for each row. */
+void fr_int2_take(float *rest, int64_t rows, int64_t cols, const uint16_t *centroids, int64_t count,
+                  uint8_t *ids);
+
+#endif
