@@ -16,7 +16,21 @@ const fr_qformat *const fr_formats[] = {
     &fr_uint8_z_g128,     &fr_uint8_z_row,       &fr_uint4_z_g32_perm,
     &fr_uint4_z_g64_perm, &fr_uint4_z_g128_perm, &fr_uint8_z_g32_perm,
     &fr_uint8_z_g64_perm, &fr_uint8_z_g128_perm, &fr_qoq_channel,
-    &fr_qoq_g128,         &fr_qoq_g128_pre,      NULL,
+    &fr_qoq_g128,         &fr_qoq_g128_pre,      &fr_nvfp4,
+    &fr_mxfp4,
+    &fr_fp8_e4m3_tensor,
+    &fr_fp8_e5m2_tensor,
+    &fr_fp8_1x128,
+    &fr_fp8_128x128,
+    &fr_int2_g16,
+    &fr_int2_g64,
+    &fr_int2a_g16,
+    &fr_int2a_g64,
+    &fr_int2_g64_s1,
+    &fr_int2_g16_s2,
+    &fr_int2_g16_s4,
+    &fr_int2a_g16_s1,
+    NULL,
 };
 
 const fr_qformat *fr_format_find(const char *name) {

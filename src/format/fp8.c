@@ -15,8 +15,8 @@
 
 typedef struct kind {
     fr_dtype dtype;
-    float top;               /* the largest finite code */
-    int32_t rows, cols;      /* of a block; 0: all */
+    float top;          /* the largest finite code */
+    int32_t rows, cols; /* of a block; 0: all */
 } kind;
 
 static const kind tensor_e4m3 = {FR_F8E4M3, 448.0f, 0, 0};
@@ -78,8 +78,7 @@ static fr_status quantize(const fr_quant_opts *o, const float *x, fr_quantized *
     for (int64_t r = 0; r < q->rows; r += height)
         for (int64_t c = 0; c < q->cols; c += width)
             *scale++ = encode_block(k, o && o->rule == FR_RULE_POWER, x, q->part[0].data, q->cols,
-                                    r, FR_MIN(r + height, q->rows), c,
-                                    FR_MIN(c + width, q->cols));
+                                    r, FR_MIN(r + height, q->rows), c, FR_MIN(c + width, q->cols));
     return FR_OK;
 }
 

@@ -33,8 +33,7 @@ static fr_status describe(const fr_qformat *f, int64_t rows, int64_t cols,
                        f->name, k->group, (long long)cols);
     FR_TRY(fr_part_make(&part[CODES], f->name, FR_U8, rows, cols / 4));
     FR_TRY(fr_part_make(&part[SCALES], f->name, FR_F8E4M3, rows, cols / k->group));
-    if (k->asymmetric)
-        FR_TRY(fr_part_make(&part[2], f->name, FR_F8E4M3, rows, cols / k->group));
+    if (k->asymmetric) FR_TRY(fr_part_make(&part[2], f->name, FR_F8E4M3, rows, cols / k->group));
     if (!k->stages) return FR_OK;
     fr_tensor *ids = &part[ids_part(k)];
     FR_TRY(fr_part_make(ids, f->name, FR_U8, k->stages, rows));
@@ -77,11 +76,12 @@ static void encode_rows(const fr_int2_kind *k, const float *x, fr_quantized *q) 
     for (int64_t g = 0; g < q->rows * q->cols / k->group; g++) {
         uint8_t code[64];
         const float *from = x + g * k->group;
-        if (zeros) encode_asymmetric(from, k->group, &scales[g], &zeros[g], code);
-        else encode_symmetric(from, k->group, &scales[g], code);
+        if (zeros)
+            encode_asymmetric(from, k->group, &scales[g], &zeros[g], code);
+        else
+            encode_symmetric(from, k->group, &scales[g], code);
         for (int32_t i = 0; i < k->group; i += 4)
-            *codes++ =
-                (uint8_t)(code[i] << 6 | code[i + 1] << 4 | code[i + 2] << 2 | code[i + 3]);
+            *codes++ = (uint8_t)(code[i] << 6 | code[i + 1] << 4 | code[i + 2] << 2 | code[i + 3]);
     }
 }
 
@@ -103,9 +103,9 @@ static fr_status quantize(const fr_quant_opts *o, const float *x, fr_quantized *
     uint16_t *centroids = q->part[ids_part(k) + 1].data;
     fr_status status = FR_OK;
     for (int t = 0; t < k->stages && status == FR_OK; t++)
-        status = fr_int2_stage(rest, q->rows, q->cols, o ? o->seed : 0, t,
-                               centroids + (int64_t)t * FR_INT2_CENTROIDS * q->cols,
-                               ids + t * q->rows);
+        status =
+            fr_int2_stage(rest, q->rows, q->cols, o ? o->seed : 0, t,
+                          centroids + (int64_t)t * FR_INT2_CENTROIDS * q->cols, ids + t * q->rows);
     if (status == FR_OK) encode_rows(k, rest, q);
     fr_free(rest);
     return status;
@@ -135,8 +135,7 @@ static void decode_row(const fr_int2_kind *k, const fr_quantized *q, int64_t r, 
 }
 
 static void decode(const fr_quantized *q, int64_t row, int64_t count, float *out) {
-    for (int64_t i = 0; i < count; i++)
-        decode_row(q->format->own, q, row + i, out + i * q->cols);
+    for (int64_t i = 0; i < count; i++) decode_row(q->format->own, q, row + i, out + i * q->cols);
 }
 
 static fr_status check_scales(const fr_quantized *q, int part, bool negative) {
@@ -163,9 +162,82 @@ static fr_status check(const fr_quantized *q) {
     return k->stages ? fr_check_scales(q, ids_part(k) + 1, true) : FR_OK;
 }
 
-#define INT2(own_, name_, group_, parts_, ...)                                                     \
-    {                                                                                              \
-        .name = name_, .parts = parts_, .part_name = {"codes", "scales", __VA_ARGS__},             \
-        .group = group_, .own = &(const fr_int2_kind)own_, .describe = describe,                   \
-        .quantize = quantize, .decode = decode, .check = check                                     \
-    }
+/* The list of parts grows with what a kind has. */
+#define SYMMETRIC  "codes", "scales"
+#define ASYMMETRIC SYMMETRIC, "zeros"
+#define STAGES     "ids", "centroids"
+#define HOOKS      .describe = describe, .quantize = quantize, .decode = decode, .check = check
+
+static const fr_int2_kind kind_g16 = {16, 0, false};
+static const fr_int2_kind kind_g64 = {64, 0, false};
+static const fr_int2_kind kind_a_g16 = {16, 0, true};
+static const fr_int2_kind kind_a_g64 = {64, 0, true};
+static const fr_int2_kind kind_g64_s1 = {64, 1, false};
+static const fr_int2_kind kind_g16_s2 = {16, 2, false};
+static const fr_int2_kind kind_g16_s4 = {16, 4, false};
+static const fr_int2_kind kind_a_g16_s1 = {16, 1, true};
+
+const fr_qformat fr_int2_g16 = {
+    .name = "int2-g16",
+    .parts = 2,
+    .part_name = {SYMMETRIC},
+    .group = 16,
+    .own = &kind_g16,
+    HOOKS,
+};
+const fr_qformat fr_int2_g64 = {
+    .name = "int2-g64",
+    .parts = 2,
+    .part_name = {SYMMETRIC},
+    .group = 64,
+    .own = &kind_g64,
+    HOOKS,
+};
+const fr_qformat fr_int2a_g16 = {
+    .name = "int2a-g16",
+    .parts = 3,
+    .part_name = {ASYMMETRIC},
+    .group = 16,
+    .own = &kind_a_g16,
+    HOOKS,
+};
+const fr_qformat fr_int2a_g64 = {
+    .name = "int2a-g64",
+    .parts = 3,
+    .part_name = {ASYMMETRIC},
+    .group = 64,
+    .own = &kind_a_g64,
+    HOOKS,
+};
+const fr_qformat fr_int2_g64_s1 = {
+    .name = "int2-g64-s1",
+    .parts = 4,
+    .part_name = {SYMMETRIC, STAGES},
+    .group = 64,
+    .own = &kind_g64_s1,
+    HOOKS,
+};
+const fr_qformat fr_int2_g16_s2 = {
+    .name = "int2-g16-s2",
+    .parts = 4,
+    .part_name = {SYMMETRIC, STAGES},
+    .group = 16,
+    .own = &kind_g16_s2,
+    HOOKS,
+};
+const fr_qformat fr_int2_g16_s4 = {
+    .name = "int2-g16-s4",
+    .parts = 4,
+    .part_name = {SYMMETRIC, STAGES},
+    .group = 16,
+    .own = &kind_g16_s4,
+    HOOKS,
+};
+const fr_qformat fr_int2a_g16_s1 = {
+    .name = "int2a-g16-s1",
+    .parts = 5,
+    .part_name = {ASYMMETRIC, STAGES},
+    .group = 16,
+    .own = &kind_a_g16_s1,
+    HOOKS,
+};

@@ -16,8 +16,9 @@ typedef struct fr_int2_kind {
  * the same seed and stage, always. */
 fr_status fr_int2_stage(float *rest, int64_t rows, int64_t cols, uint64_t seed, int stage,
                         uint16_t *centroids, uint8_t *ids);
-/* The end of a stage, with centroids from elsewhere: the nearest of the first `count` for each row. */
-void fr_int2_take(float *rest, int64_t rows, int64_t cols, const uint16_t *centroids, int64_t count,
+/* The end of a stage, with centers from elsewhere (floats that are bf16 values): each row's nearest of the
+ * `count` there are, at most 256, is named in ids and taken from the row. */
+void fr_int2_take(float *rest, int64_t rows, int64_t cols, const float *centers, int64_t count,
                   uint8_t *ids);
 
 #endif

@@ -20,11 +20,11 @@ enum { BLOCK = 16, CODES = 0, SCALES = 1, TENSOR_SCALE = 2 };
 
 typedef struct rule {
     fr_block_rule choice;
-    float peak;    /* what the largest value of a block becomes; 17/16 less of it when unbiased */
-    float encode;  /* peak * top / amax */
-    float decode;  /* its inverse: the tensor's scale, of the matrix times `lift` */
-    float lift;    /* a power of two that keeps tiny tensors clear of denormal numbers */
-    bool two;      /* Four Over Six */
+    float peak;   /* what the largest value of a block becomes; 17/16 less of it when unbiased */
+    float encode; /* peak * top / amax */
+    float decode; /* its inverse: the tensor's scale, of the matrix times `lift` */
+    float lift;   /* a power of two that keeps tiny tensors clear of denormal numbers */
+    bool two;     /* Four Over Six */
 } rule;
 
 typedef struct trial {
@@ -75,9 +75,12 @@ static void try_scale(const rule *r, const float *x, const float *dither, float 
     for (int i = 0; i < BLOCK; i++) {
         t->code[i] = s > 0 ? (uint8_t)fr_e2m1_code(x[i] * inverse, dither[i]) : 0;
         double e = fabs((double)(fr_e2m1_value(t->code[i]) * s * r->decode) - (double)x[i]);
-        if (r->choice == FR_RULE_46_MSE) t->error += e * e;
-        else if (r->choice == FR_RULE_46_MAE) t->error += e;
-        else t->error = fmax(t->error, e);
+        if (r->choice == FR_RULE_46_MSE)
+            t->error += e * e;
+        else if (r->choice == FR_RULE_46_MAE)
+            t->error += e;
+        else
+            t->error = fmax(t->error, e);
     }
 }
 
