@@ -5,8 +5,8 @@
  *   qoq-g128       a row:   s1 = h(amax / 120), v = clamp(w / s1, -120, 120)
  *                  a group: s2 = clamp(rn((vmax - vmin) / 15), 1, 16), z = rn(-vmin),
  *                           code = rn((v + z) / s2), v^ = code * s2 - z, w^ = v^ * s1
- *   qoq-g128-pre   the older kind: 119 for 120, z = clamp(rn(-vmin / s2), 0, 15),
- *                  code = rn(v / s2 + z), v^ = (code - z) * s2
+ *   qoq-g128-pre   the older kind: 119 for 120, vmin <= 0 <= vmax by widening,
+ *                  z = clamp(rn(-vmin / s2), 0, 15), code = rn(v / s2 + z), v^ = (code - z) * s2
  *
  * Codes are clamped to 0 .. 15; h() rounds to f16, rn() half to even. With 120 (119) every v^ fits
  * [-127, 127] without saturation and code * s2 <= 240 fits a byte: the "protective range". */
@@ -76,6 +76,8 @@ static bool is_pre(const fr_qformat *f) {
 
 fr_qoq_group fr_qoq_choose(bool pre, float vmin, float vmax) {
     fr_qoq_group g = {.pre = pre};
+    /* Zero points 0 .. 15 shift by no more than the width of the codes: 0 must lie between the ends. */
+    if (pre) vmin = FR_MIN(vmin, 0), vmax = FR_MAX_OF(vmax, 0);
     g.scale = fr_clamp_int(rintf((vmax - vmin) / 15), 1, MOST_SCALE);
     g.zero = pre ? fr_clamp_int(rintf(-vmin / (float)g.scale), 0, 15)
                  : fr_clamp_int(rintf(-vmin), -128, 127);
