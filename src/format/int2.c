@@ -130,7 +130,7 @@ static void decode_row(const fr_int2_kind *k, const fr_quantized *q, int64_t r, 
             int64_t id = (int64_t)t * FR_INT2_CENTROIDS + ids[t * q->rows];
             y += fr_bf16_to_f32(centroids[id * q->cols + c]);
         }
-        out[c] = fr_bf16_to_f32(fr_f32_to_bf16(y));
+        out[c] = fr_bf16_to_f32(fr_int2_bf16(y));
     }
 }
 

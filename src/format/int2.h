@@ -11,6 +11,12 @@ typedef struct fr_int2_kind {
     bool asymmetric;
 } fr_int2_kind;
 
+/* Rounded to bf16; what would become infinite becomes the largest. */
+static inline uint16_t fr_int2_bf16(float x) {
+    uint16_t h = fr_f32_to_bf16(x);
+    return (h & 0x7fffu) == 0x7f80u ? (uint16_t)(h - 1) : h;
+}
+
 /* One stage. rest [rows, cols] is what is left to code. Fills centroids (bf16 [256, cols]; not all need be
  * used) and ids [rows] by k-means, and takes each row's centroid from rest, rounded to bf16. The same for
  * the same seed and stage, always. */

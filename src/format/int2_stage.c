@@ -26,7 +26,7 @@ static float distance(const float *x, const float *y, int64_t n) {
 }
 
 static void round_to_bf16(float *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) x[i] = fr_bf16_to_f32(fr_f32_to_bf16(x[i]));
+    for (int64_t i = 0; i < n; i++) x[i] = fr_bf16_to_f32(fr_int2_bf16(x[i]));
 }
 
 static uint8_t nearest(const float *x, const float *centers, int64_t count, int64_t cols) {
@@ -119,7 +119,7 @@ fr_status fr_int2_stage(float *rest, int64_t rows, int64_t cols, uint64_t seed, 
             move_centers(rest, rows, cols, ids, count, sum, centers);
         }
         memset(centroids, 0, values * sizeof *centroids);
-        for (int64_t i = 0; i < count * cols; i++) centroids[i] = fr_f32_to_bf16(centers[i]);
+        for (int64_t i = 0; i < count * cols; i++) centroids[i] = fr_int2_bf16(centers[i]);
         fr_int2_take(rest, rows, cols, centers, count, ids);
     }
     fr_free(weight);

@@ -20,7 +20,7 @@ enum { BLOCK = 16, CODES = 0, SCALES = 1, TENSOR_SCALE = 2 };
 
 typedef struct rule {
     fr_block_rule choice;
-    float peak;   /* what the largest value of a block becomes; 17/16 less of it when unbiased */
+    float peak;   /* what the largest value of a block becomes; 16/17 of it when unbiased */
     float encode; /* peak * top / amax */
     float decode; /* its inverse: the tensor's scale, of the matrix times `lift` */
     float lift;   /* a power of two that keeps tiny tensors clear of denormal numbers */
@@ -55,7 +55,7 @@ static fr_status rule_of(const fr_quant_opts *o, float amax, rule *r) {
     if (top != 256 && top != 448)
         return fr_fail(FR_INVALID, "The largest block scale of NVFP4 is 256 or 448, not %d.", top);
     r->peak = r->choice == FR_RULE_4 ? 4.0f : 6.0f;
-    if (o && o->stochastic && o->unbiased) r->peak *= 1.0625f;
+    if (o && o->stochastic && o->unbiased) r->peak /= 1.0625f;
     if (amax == 0) return FR_OK;
     if (amax < 0x1p-60f) r->lift = 0x1p64f;
     amax *= r->lift;
