@@ -58,6 +58,20 @@ static void every_format_keeps_its_bits(void **state) {
         for (size_t w = 0; w < FR_COUNT(widths); w++) write_one(fr_formats[f], widths[w]);
 }
 
+/* The table of docs/formats.md, which check_numpy.py holds against this. */
+static void bits_are_written_down(void **state) {
+    (void)state;
+    FILE *f = fopen(OUT "/bits.txt", "w");
+    assert_non_null(f);
+    for (int i = 0; fr_formats[i]; i++) {
+        double bits = 0;
+        assert_good(fr_format_bits(fr_formats[i], 4096, 4096, &bits));
+        assert_true(bits > 1 && bits < 16);
+        fprintf(f, "%s %.5g\n", fr_formats[i]->name, bits);
+    }
+    assert_int_equal(fclose(f), 0);
+}
+
 /* ---- files that lie ---- */
 
 /* A good matrix, 3 x 130, whose parts a test then spoils; every part may be replaced. */
@@ -204,8 +218,11 @@ static void memory_may_run_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_format_keeps_its_bits),  cmocka_unit_test(lies_are_found),
-        cmocka_unit_test(an_odd_row_ends_with_nothing), cmocka_unit_test(any_byte_may_be_anything),
+        cmocka_unit_test(every_format_keeps_its_bits),
+        cmocka_unit_test(bits_are_written_down),
+        cmocka_unit_test(lies_are_found),
+        cmocka_unit_test(an_odd_row_ends_with_nothing),
+        cmocka_unit_test(any_byte_may_be_anything),
         cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
