@@ -94,6 +94,41 @@ static void few_rows_are_exact(void **state) {
     fr_free(y);
 }
 
+/* A stage names the nearest centroid; what it leaves is coded as if it had come without stages. */
+static void a_stage_is_what_it_says(void **state) {
+    (void)state;
+    enum { ROWS = 600, COLS = 64 };
+    float *x = clustered(ROWS, COLS);
+    fr_quantized q, rest;
+    assert_good(fr_quantize(format_of("int2-g64-s1"), NULL, x, ROWS, COLS, &q));
+    const uint8_t *ids = q.part[2].data;
+    const uint16_t *centroids = q.part[3].data;
+    for (int r = 0; r < ROWS; r++) {
+        double own = 0, least = INFINITY;
+        for (int k = 0; k < 256; k++) {
+            double d = 0;
+            for (int c = 0; c < COLS; c++) {
+                double e =
+                    (double)x[r * COLS + c] - (double)fr_bf16_to_f32(centroids[k * COLS + c]);
+                d += e * e;
+            }
+            least = fmin(least, d);
+            if (k == ids[r]) own = d;
+        }
+        assert_true(own <= least * (1 + 1e-5));
+        for (int c = 0; c < COLS; c++) {
+            float e = x[r * COLS + c] - fr_bf16_to_f32(centroids[ids[r] * COLS + c]);
+            x[r * COLS + c] = fr_bf16_to_f32(fr_f32_to_bf16(e));
+        }
+    }
+    assert_good(fr_quantize(format_of("int2-g64"), NULL, x, ROWS, COLS, &rest));
+    for (int i = 0; i < 2; i++)
+        assert_memory_equal(q.part[i].data, rest.part[i].data, fr_bytes(&q.part[i]));
+    fr_quantized_free(&q);
+    fr_quantized_free(&rest);
+    fr_free(x);
+}
+
 /* Also few rows, one row, and values at the ends of the floats. */
 static void odd_matrices(void **state) {
     (void)state;
@@ -141,6 +176,7 @@ int main(void) {
         cmocka_unit_test(the_published_size),
         cmocka_unit_test(few_rows_are_exact),
         cmocka_unit_test(odd_matrices),
+        cmocka_unit_test(a_stage_is_what_it_says),
         cmocka_unit_test(bad_things_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* test_kv.c: pages of keys and values: every byte, error bounds, degenerate vectors, the published SQNR. */
 #include "format/kv.h"
-#include "testing.h"
+#include "golden.h"
 
 static fr_kv_layout layout(fr_kv_kind kind, int heads, int dim) {
     fr_kv_layout l;
@@ -47,6 +47,25 @@ static void every_byte_has_its_place(void **state) {
     assert_memory_equal(page + 5 * 2, first, 2);
     const uint16_t zeros[] = {0x3c00, 0x8000}; /* -15 * 0 is -0 */
     for (int h = 0; h < 2; h++) assert_memory_equal(page + 512 + (h * 64 + 5) * 2, &zeros[h], 2);
+}
+
+static void golden_pages(void **state) {
+    (void)state;
+    static const char *const names[FR_KV_KINDS] = {NULL,     NULL,      "page.8",
+                                                   "page.4", "page.8q", "page.4q"};
+    const fr_tensor *x = golden_tensor("in.kv");
+    for (int kind = FR_KV_8; kind < FR_KV_KINDS; kind++) {
+        _Alignas(64) uint8_t page[64 * 2 * (6 + 4)] = {0};
+        const fr_tensor *want = golden_tensor(names[kind]);
+        fr_kv_layout l = layout((fr_kv_kind)kind, 2, 6);
+        assert_int_equal(l.bytes, fr_bytes(want));
+        for (int t = 63; t >= 0; t--) /* in any order */
+            assert_good(fr_kv_page_write(&l, page, t, (const float *)x->data + t * 12));
+        for (size_t i = 0; i < l.bytes; i++)
+            if (page[i] != ((const uint8_t *)want->data)[i])
+                fail_msg("%s: byte %zu is 0x%02x instead of 0x%02x", names[kind], i, page[i],
+                         ((const uint8_t *)want->data)[i]);
+    }
 }
 
 static double sqnr(fr_kv_kind kind, int heads, int dim) {
@@ -153,9 +172,13 @@ static void bad_things_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pages_count_their_bytes), cmocka_unit_test(every_byte_has_its_place),
-        cmocka_unit_test(the_published_figure),    cmocka_unit_test(errors_stay_inside),
-        cmocka_unit_test(constant_vectors),        cmocka_unit_test(bad_things_are_refused),
+        cmocka_unit_test(golden_pages),
+        cmocka_unit_test(pages_count_their_bytes),
+        cmocka_unit_test(every_byte_has_its_place),
+        cmocka_unit_test(the_published_figure),
+        cmocka_unit_test(errors_stay_inside),
+        cmocka_unit_test(constant_vectors),
+        cmocka_unit_test(bad_things_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

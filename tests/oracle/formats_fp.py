@@ -163,6 +163,29 @@ def int2(x, g, asymmetric):
     return parts | ({"zeros": zero} if asymmetric else {})
 
 
+def f16(x, up=None):
+    """Codes: the nearest f16, or the next one that is not below (up) or not above x."""
+    h = np.asarray(x, np.float64).astype(np.float16)
+    wrong = h.astype(np.float64) < x if up else h.astype(np.float64) > x
+    return h if up is None else np.where(wrong, np.nextafter(h, np.float16(np.inf if up else -np.inf)), h)
+
+
+def page(x, bits, qserve):
+    """x [64, heads, dim] -> the bytes of a page"""
+    x = x.transpose(1, 0, 2).reshape(-1, x.shape[2])
+    top, low, high = f32(2**bits - 1), x.min(1), x.max(1)
+    if qserve:
+        scale, offset = f16((high - low) / top), f16(-top * low / (high - low))
+        code = np.rint(x / scale.astype(f32)[:, None] + offset.astype(f32)[:, None])
+    else:
+        offset = f16(low, up=False)
+        scale = f16((high - offset.astype(f32)) / top, up=True)
+        code = np.rint((x - offset.astype(f32)[:, None]) / scale.astype(f32)[:, None])
+    code = np.clip(code, 0, top).astype(np.uint8)
+    code = pack(code) if bits == 4 else code
+    return np.concatenate([v.ravel().view(np.uint8) for v in (code, scale, offset)])
+
+
 def against_torch():
     import torch
 
@@ -225,6 +248,12 @@ def main():
         for a in (False, True):
             parts = int2(data["groups"], g, a)
             out |= {f"int2{'a' if a else ''}-g{g}.plain.groups.{k}": v for k, v in parts.items()}
+    rng = np.random.default_rng(3)
+    kv = (rng.standard_normal((64, 2, 6)) * 10.0 ** rng.uniform(-2, 2, (64, 2, 1)) + rng.integers(-2, 3)).astype(f32)
+    out["in.kv"] = kv
+    for bits in (8, 4):
+        for qserve in (False, True):
+            out[f"page.{bits}{'q' if qserve else ''}"] = page(kv, bits, qserve)
     save_file({k: np.ascontiguousarray(v) for k, v in out.items()}, sys.argv[1])
     shares(np.random.default_rng(5))
 
