@@ -63,7 +63,8 @@ static void zeros_stay_zeros(void **state) {
             if (n > 3) x[n / 2] = -0.f;
             fr_quantized q;
             if (fr_quantize(fr_formats[f], NULL, x, shapes[s][0], shapes[s][1], &q) != FR_OK) {
-                assert_false(starts(fr_formats[f]->name, "int"));
+                assert_false(starts(fr_formats[f]->name, "int4") ||
+                             starts(fr_formats[f]->name, "int8"));
                 fr_free(x);
                 continue;
             }
