@@ -53,6 +53,14 @@ static void the_largest_is_kept(void **state) {
     assert_good(fr_quantize(format_of("fp8-1x128"), NULL, x, 2, 256, &q));
     const float *s = q.part[1].data;
     assert_true(s[1] == 1 && s[2] == 1 && s[0] == 0.7f / 448 && s[3] == 5e30f / 448);
+    const float exact[2] = {-448, 1}, more[2] = {449, 1};
+    fr_quantized p;
+    assert_good(fr_quantize(format_of("fp8-1x128"), &power, exact, 1, 2, &p));
+    assert_true(*(const float *)p.part[1].data == 1); /* nothing to cut off yet */
+    fr_quantized_free(&p);
+    assert_good(fr_quantize(format_of("fp8-1x128"), &power, more, 1, 2, &p));
+    assert_true(*(const float *)p.part[1].data == 2);
+    fr_quantized_free(&p);
     q.format->decode(&q, 0, 2, y);
     assert_true(fabsf(y[3] - x[3]) < 1e-7f && fabsf(y[256 + 130] / 5e30f - 1) < 1e-6f);
     fr_quantized_free(&q);

@@ -1,4 +1,5 @@
 /* test_int2.c: 2-bit groups and their stages: golden bits, packing, what the stages gain, hostile parts. */
+#include "format/int2.h"
 #include "golden.h"
 
 static void golden_int2(void **state) {
@@ -135,6 +136,11 @@ static void odd_matrices(void **state) {
     float x[3 * 64], y[3 * 64];
     for (int i = 0; i < 3 * 64; i++) x[i] = i % 3 ? 1e38f : -FLT_MAX / (float)(i + 1);
     static const char *const names[] = {"int2-g64-s1", "int2-g16-s4", "int2a-g16-s1", "int2a-g64"};
+    float one[2] = {1, 2};
+    const float centers[] = {4, 4, 1, 1, 2, 2};
+    uint8_t id;
+    fr_int2_take(one, 1, 2, centers, 3, &id); /* of two that are as near, the first */
+    assert_true(id == 1 && one[0] == 0 && one[1] == 1);
     for (int rows = 1; rows <= 3; rows++)
         for (int i = 0; i < 4; i++) {
             fr_quantized q;

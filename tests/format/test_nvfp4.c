@@ -7,7 +7,9 @@ static const fr_quant_opts four = {.rule = FR_RULE_4}, power = {.rule = FR_RULE_
 static void golden_nvfp4(void **state) {
     (void)state;
     const fr_quant_opts mae = {.rule = FR_RULE_46_MAE}, max = {.rule = FR_RULE_46_MAX};
+    const fr_quant_opts large = {.rule = FR_RULE_46_MSE, .top = 448};
     static const char *const inputs[] = {"x", "ties", "tiny", "huge", "zeros"};
+    check_golden("nvfp4", "mse448", &large, "groups");
     for (int i = 0; i < 5; i++) {
         check_golden("nvfp4", "plain", NULL, inputs[i]);
         check_golden("nvfp4", "mse", &mse, inputs[i]);

@@ -74,14 +74,14 @@ def blocks(x, n):
     return np.pad(x, ((0, 0), (0, pad))).reshape(x.shape[0], -1, n)
 
 
-def nvfp4(x, rule, u, grow=1.0):
+def nvfp4(x, rule, u, grow=1.0, top=None):
     two = rule in ("mse", "mae", "max")
     peak = f32((4 if rule == "four" else 6) / grow)
     amax = np.abs(x).max()
     lift = f32(2.0**64) if 0 < amax < 2.0**-60 else f32(1)
     b, u = blocks(x * lift, 16), blocks(u.reshape(x.shape), 16)
     amax *= lift
-    full = peak * f32(256 if two else 448)
+    full = peak * f32(top or (256 if two else 448))
     encode, t = (full / amax, amax / full) if amax else (f32(0), f32(0))
     wanted = np.abs(b).max(-1) / peak * encode
 
@@ -106,7 +106,7 @@ def nvfp4(x, rule, u, grow=1.0):
     share = 0.0
     if two:
         scale4, codes4, err4 = attempt(wanted * f32(1.5))
-        four = err4 < err6
+        four = (err4 < err6) & (wanted * f32(1.5) <= 448)
         share = four.mean()
         scale, codes = np.where(four, scale4, scale), np.where(four[..., None], codes4, codes)
     codes = codes.reshape(x.shape[0], -1)[:, : x.shape[1]]
@@ -211,6 +211,7 @@ def inputs():
     wide = rng.laplace(size=(3, 300)).astype(f32)
     tall = rng.standard_normal((131, 5)).astype(f32)
     groups = (rng.standard_normal((6, 128)) * 10.0 ** rng.uniform(-4, 3, (6, 1))).astype(f32)
+    groups[1, 16:32] = np.linspace(-1, 1, 16) * np.abs(groups).max() * 0.7  # 4 in place of 6 would be cut off
     groups[0, :16] = [0.5, -0.5, 1, -1, 0.25, 0.75, -0.25, -0.75, 0, 0, 0, 0, 0.5, 0.5, -0.5, 1]
     return {"x": x, "ties": square, "wide": wide, "tall": tall, "groups": groups,
             "tiny": (x * f32(2.0**-136)).astype(f32), "huge": (x / np.abs(x).max() * f32(3.4e38)).astype(f32),
@@ -234,6 +235,7 @@ def main():
         for power in (False, True):
             out |= {f"mxfp4.{'power' if power else 'plain'}.{name}.{k}": v for k, v in mxfp4(x, power, none(x)).items()}
     x = data["x"]
+    out |= {f"nvfp4.mse448.groups.{k}": v for k, v in nvfp4(data["groups"], "mse", none(data["groups"]), top=448)[0].items()}
     u = dither(7, x.size)
     out |= {f"nvfp4.stochastic.x.{k}": v for k, v in nvfp4(x, "plain", u)[0].items()}
     out |= {f"nvfp4.unbiased.x.{k}": v for k, v in nvfp4(x, "mse", u, 17 / 16)[0].items()}
