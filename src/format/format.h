@@ -38,9 +38,8 @@ typedef struct fr_quant_opts {
     fr_block_rule rule;
     bool stochastic; /* round up with the probability of the remainder; seed, by place */
     uint64_t seed;
-    bool
-        unbiased; /* NVFP4, stochastic: scales 17/16 larger, so that the mean of many draws is the value */
-    int32_t top; /* NVFP4: the largest block scale, 256 or 448; 0: 448, and 256 for Four Over Six */
+    bool unbiased; /* NVFP4, stochastic: scales 17/16 larger, so that no draw is cut off */
+    int32_t top;   /* NVFP4: the largest block scale, 256 or 448; 0: as the rule has it */
 } fr_quant_opts;
 
 struct fr_qformat {
