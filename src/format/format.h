@@ -91,4 +91,12 @@ typedef struct fr_error_stats {
 } fr_error_stats;
 fr_error_stats fr_error_of(const float *x, const float *y, size_t n);
 
+/* The rest of the face, in parts: each format by name, QoQ's second level, 2-bit stages, pages of keys
+ * and values, other programs' checkpoints. */
+#include "format/families.h"
+#include "format/import.h"
+#include "format/int2.h"
+#include "format/kv.h"
+#include "format/qoq.h"
+
 #endif
