@@ -25,7 +25,8 @@ bench_train *fr_bench_train_new(const lm_config *c, int threads) {
     b->pos = fr_alloc_array(FR_MEM_OTHER, (size_t)c->tokens, sizeof *b->pos);
     for (int i = 0; i < c->tokens; i++) b->pos[i] = i;
     fr_val loss = model_lm(b->g, c);
-    fr_train_opts o = {.optimizer = FR_ADAMW, .lr = 1e-3f, .beta2 = 0.99f, .weight_decay = 0.1f, .clip = 1};
+    fr_train_opts o = {
+        .optimizer = FR_ADAMW, .lr = 1e-3f, .beta2 = 0.99f, .weight_decay = 0.1f, .clip = 1};
     fr_status st = fr_pool_new(threads, &b->pool);
     if (!st) st = fr_trainer_new(b->g, loss, &o, b->pool, &b->t);
     if (!st) st = fr_session_init_random(fr_trainer_session(b->t), 1, 0.05f);
@@ -58,7 +59,9 @@ double fr_bench_train_ops(bench_train *b) {
     return fr_graph_cost_of(b->g, &cost) ? 0 : cost.total.ops;
 }
 
-size_t fr_bench_train_arena(bench_train *b) { return fr_session_arena_bytes(fr_trainer_session(b->t)); }
+size_t fr_bench_train_arena(bench_train *b) {
+    return fr_session_arena_bytes(fr_trainer_session(b->t));
+}
 
 void fr_bench_train_free(bench_train *b) {
     fr_trainer_free(b->t);

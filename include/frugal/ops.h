@@ -37,7 +37,15 @@ typedef enum fr_fn {
     FR_FN_COUNT
 } fr_fn;
 
-typedef enum fr_binary { FR_ADD, FR_SUB, FR_MUL, FR_DIV, FR_MAX, FR_MIN, FR_BINARY_COUNT } fr_binary;
+typedef enum fr_binary {
+    FR_ADD,
+    FR_SUB,
+    FR_MUL,
+    FR_DIV,
+    FR_MAX,
+    FR_MIN,
+    FR_BINARY_COUNT
+} fr_binary;
 typedef enum fr_reduction { FR_SUM, FR_MEAN, FR_AMAX, FR_REDUCTION_COUNT } fr_reduction;
 
 /* ---- products ---- */
@@ -68,11 +76,13 @@ FR_API fr_val fr_cast(fr_graph *g, fr_val x, fr_dtype t);
 /* ---- normalization, over the last axis unless said otherwise ---- */
 
 /* x / rms(x) * weight, then * (1 + scale) + shift where those are given. */
-FR_API fr_val fr_rmsnorm(fr_graph *g, fr_val x, fr_val weight, fr_val scale, fr_val shift, float eps);
+FR_API fr_val fr_rmsnorm(fr_graph *g, fr_val x, fr_val weight, fr_val scale, fr_val shift,
+                         float eps);
 FR_API fr_val fr_layernorm(fr_graph *g, fr_val x, fr_val weight, fr_val bias, fr_val scale,
                            fr_val shift, float eps);
 /* Channels are the last axis, cut into groups; statistics over all axes but the first. */
-FR_API fr_val fr_groupnorm(fr_graph *g, fr_val x, fr_val weight, fr_val bias, int groups, float eps);
+FR_API fr_val fr_groupnorm(fr_graph *g, fr_val x, fr_val weight, fr_val bias, int groups,
+                           float eps);
 /* With the running statistics: y = (x - mean) / sqrt(var + eps) * weight + bias. */
 FR_API fr_val fr_batchnorm(fr_graph *g, fr_val x, fr_val weight, fr_val bias, fr_val mean,
                            fr_val var, float eps);
@@ -108,16 +118,17 @@ typedef struct fr_attention_opts {
 
 /* q [batch, m, heads, dim], k and v [batch, n, kv_heads, dim]; heads is a multiple of kv_heads.
  * opts NULL: full, default scale. */
-FR_API fr_val fr_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, const fr_attention_opts *opts);
+FR_API fr_val fr_attention(fr_graph *g, fr_val q, fr_val k, fr_val v,
+                           const fr_attention_opts *opts);
 /* relu(q) (relu(k)T v) / (relu(q) sum relu(k) + eps), linear in tokens. */
 FR_API fr_val fr_linear_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, float eps);
 
 typedef struct fr_rope_opts {
-    bool interleaved;     /* pairs (0,1), (2,3)...; otherwise (i, i + dim/2) */
-    int32_t axes;         /* 1 to 3; 0 means 1 */
-    int32_t axis_dim[3];  /* values of dim that turn with each axis, even; 0 0 0: all with axis 0 */
-    float theta;          /* base; 0: 10000 */
-    fr_val inv_freq;      /* f32 [sum of axis_dim / 2] in place of theta; FR_NONE: theta */
+    bool interleaved;    /* pairs (0,1), (2,3)...; otherwise (i, i + dim/2) */
+    int32_t axes;        /* 1 to 3; 0 means 1 */
+    int32_t axis_dim[3]; /* values of dim that turn with each axis, even; 0 0 0: all with axis 0 */
+    float theta;         /* base; 0: 10000 */
+    fr_val inv_freq;     /* f32 [sum of axis_dim / 2] in place of theta; FR_NONE: theta */
 } fr_rope_opts;
 
 /* x [batch, tokens, heads, dim]; pos i32 [tokens, axes] or [batch, tokens, axes]. Values past the
@@ -130,7 +141,7 @@ typedef struct fr_conv_opts {
     int32_t stride[3];   /* frames, height, width; for pictures set [1] and [2]; 0 means 1 */
     int32_t dilation[3]; /* 0 means 1 */
     int32_t before[3], after[3]; /* zero padding */
-    int32_t groups;      /* 0 means 1; groups == channels is depthwise */
+    int32_t groups;              /* 0 means 1; groups == channels is depthwise */
     fr_fn act;
 } fr_conv_opts;
 
@@ -164,7 +175,8 @@ FR_API fr_val fr_permute(fr_graph *g, fr_val x, const int *perm);
 FR_API fr_val fr_slice(fr_graph *g, fr_val x, int axis, int64_t start, int64_t count);
 FR_API void fr_split(fr_graph *g, fr_val x, int axis, int parts, fr_val *out);
 FR_API fr_val fr_concat(fr_graph *g, int count, const fr_val *x, int axis);
-FR_API fr_val fr_pad(fr_graph *g, fr_val x, const int64_t *before, const int64_t *after, float value);
+FR_API fr_val fr_pad(fr_graph *g, fr_val x, const int64_t *before, const int64_t *after,
+                     float value);
 
 /* ---- indices ---- */
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define FR_API              __attribute__((visibility("default")))
+#define FR_API               __attribute__((visibility("default")))
 #define FR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define FR_API

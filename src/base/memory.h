@@ -22,7 +22,9 @@ typedef enum fr_mem_kind {
 /* false when a * b or a + b does not fit. */
 bool fr_size_mul(size_t a, size_t b, size_t *out);
 bool fr_size_add(size_t a, size_t b, size_t *out);
-static inline size_t fr_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+static inline size_t fr_round_up(size_t n, size_t to) {
+    return (n + to - 1) / to * to;
+}
 
 /* 64-byte aligned, zeroed; NULL (and a message) when there is none. Zero bytes give a valid block. */
 void *fr_alloc(fr_mem_kind kind, size_t bytes);

@@ -25,7 +25,9 @@ unsigned fr_cpu_flags(void) {
     return FR_CPU_NEON | (has & (1ul << 20) ? FR_CPU_NEON_DOT : 0u);
 }
 #else
-unsigned fr_cpu_flags(void) { return 0; }
+unsigned fr_cpu_flags(void) {
+    return 0;
+}
 #endif
 
 static const char *table_name(unsigned cpu) {
@@ -69,5 +71,9 @@ __attribute__((constructor)) static void choose(void) {
     in_use = &chosen;
 }
 
-const fr_kernels *fr_kernel(void) { return in_use; }
-void fr_kernel_use(const fr_kernels *table) { in_use = table ? table : &chosen; }
+const fr_kernels *fr_kernel(void) {
+    return in_use;
+}
+void fr_kernel_use(const fr_kernels *table) {
+    in_use = table ? table : &chosen;
+}

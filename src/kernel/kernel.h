@@ -25,8 +25,8 @@
 
 /* What the processor has. */
 typedef enum fr_cpu_flag {
-    FR_CPU_AVX2 = 1,        /* with FMA and F16C */
-    FR_CPU_AVX512 = 2,      /* F, BW, DQ, VL */
+    FR_CPU_AVX2 = 1,   /* with FMA and F16C */
+    FR_CPU_AVX512 = 2, /* F, BW, DQ, VL */
     FR_CPU_AVX512VNNI = 4,
     FR_CPU_AVX512BF16 = 8,
     FR_CPU_NEON = 16,
