@@ -35,6 +35,7 @@ if(FRUGAL_CHECKS)
   fr_check(check/format SECONDS 60 COMMAND ${tools}/check-format)
   fr_check(check/symbols SECONDS 60 COMMAND ${CMAKE_SOURCE_DIR}/tests/install/check_symbols.sh
            $<TARGET_FILE:frugal>)
+  fr_check(check/headers SECONDS 60 COMMAND ${CMAKE_SOURCE_DIR}/tests/install/check_headers.sh)
   fr_check(check/install SECONDS 300 COST 100
            COMMAND ${CMAKE_SOURCE_DIR}/tests/install/check_install.sh ${CMAKE_BINARY_DIR})
   fr_check(check/fuzz SECONDS 900 COST 900 COMMAND ${tools}/fuzz 5)
