@@ -37,10 +37,14 @@ static void pack_panel(const void *const *row, bool half, int64_t dim, void *pan
             out[d * LANES + lane] = row[lane] ? value(row[lane], half, d) : 0.0f;
 }
 
+static int64_t whole_groups(int64_t n) {
+    return (n + GROUP - 1) / GROUP * GROUP;
+}
+
 static void pack_rows(const void *const *row, int64_t count, bool half, int64_t dim, void *rows) {
     const int64_t ld = fr_attn_ld(dim);
     float *out = rows;
-    for (int64_t j = 0; j < count || j % GROUP; j++)
+    for (int64_t j = 0; j < whole_groups(count); j++)
         for (int64_t d = 0; d < ld; d++)
             out[j * ld + d] = j < count && d < dim ? value(row[j], half, d) : 0.0f;
 }
@@ -50,11 +54,12 @@ static bool pack_cols(const void *const *row, int64_t count, bool half, int64_t 
     float *out = cols;
     bool finite = true;
     for (int64_t j = 0; j < count; j++)
-        for (int64_t d = 0; d < dim || d % GROUP; d++) {
-            float x = d < dim ? value(row[j], half, d) : 0.0f;
-            out[d / GROUP * GROUP * cap + j * GROUP + d % GROUP] = x;
-            if (!isfinite(x)) finite = false;
-        }
+        for (int64_t d = 0; d < whole_groups(dim); d += GROUP)
+            for (int64_t e = 0; e < GROUP; e++) {
+                float x = d + e < dim ? value(row[j], half, d + e) : 0.0f;
+                out[d * cap + j * GROUP + e] = x;
+                if (!isfinite(x)) finite = false;
+            }
     return finite;
 }
 
