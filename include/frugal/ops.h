@@ -48,12 +48,83 @@ typedef enum fr_binary {
 } fr_binary;
 typedef enum fr_reduction { FR_SUM, FR_MEAN, FR_AMAX, FR_REDUCTION_COUNT } fr_reduction;
 
+/* What a row of activations becomes before a product with weights in few bits. */
+typedef enum fr_rows_kind {
+    FR_ROWS_FLOAT = 0, /* stays as it is */
+    FR_ROWS_INT8,      /* a scale a row */
+    FR_ROWS_INT4,      /* groups of 64, -7 .. 7 */
+    FR_ROWS_UINT4,     /* groups of 64, 0 .. 15: for what is never negative */
+    FR_ROWS_NVFP4,     /* 4-bit floats, blocks of 16 */
+    FR_ROWS_FP8,       /* E4M3, groups of 128 */
+    FR_ROWS_BF16,      /* 16 bits: only the weights are in few bits */
+    FR_ROWS_KINDS
+} fr_rows_kind;
+
 /* ---- products ---- */
 
 /* act(x wT + bias) + residual. x [..., k], w [n, k], bias [n], residual [..., n]. */
 FR_API fr_val fr_linear(fr_graph *g, fr_val x, fr_val w, fr_val bias, fr_val residual, fr_fn act);
 /* scale * a b over the last two axes, either transposed; leading axes broadcast. */
 FR_API fr_val fr_matmul(fr_graph *g, fr_val a, fr_val b, bool ta, bool tb, float scale);
+
+/* ---- products with weights in few bits ---- */
+
+/* What happens to a row before it is put into few bits. */
+typedef enum fr_before {
+    FR_BEFORE_NONE = 0,
+    FR_BEFORE_RMSNORM,
+    FR_BEFORE_LAYERNORM,
+    FR_BEFORE_GLU, /* fn(x) * up */
+    FR_BEFORE_FN,  /* fn(x) */
+    FR_BEFORE_KINDS
+} fr_before;
+
+typedef struct fr_quantize_opts {
+    fr_rows_kind kind;
+    int32_t group; /* FR_ROWS_BF16: that of the weights, 32, 64 or 128; 0: 128 */
+    fr_before before;
+    fr_fn fn;
+    float eps;
+    fr_val weight, bias; /* of a norm, [k] */
+    fr_val scale, shift; /* after it: * (1 + scale) + shift, as fr_rmsnorm has them */
+    fr_val up;   /* of FR_BEFORE_GLU, like x; FR_NONE: the last axis of x holds gate then up */
+    float add;   /* then + add, */
+    fr_val by;   /* then * by, f32 [k]: what smooths */
+    fr_val down; /* [rank, k]: the low-rank branch, of what is before `add` and `by` */
+} fr_quantize_opts;
+
+/* x [..., k] as rows for fr_qlinear: u8 [..., bytes of a row], in a layout that lives only as long as a run.
+ * low may be NULL; else it gets (what is before) downT, f32 [..., rank]. */
+FR_API fr_val fr_quantize_rows(fr_graph *g, fr_val x, const fr_quantize_opts *opts, fr_val *low);
+
+/* A weight [n, k] in a format of docs/formats.md: its parts in that order; FR_NONE past the last. */
+typedef struct fr_qweight {
+    const char *format;
+    int64_t n, k;
+    fr_val part[5];
+} fr_qweight;
+
+typedef struct fr_qlinear_opts {
+    fr_fn act;
+    fr_val bias, residual;
+    /* For x in floats: what its rows become. FR_ROWS_FLOAT: what goes with the weight's format. */
+    fr_rows_kind rows;
+    float add;
+    fr_val by, down;
+    /* The second half of the low-rank branch: up [n, rank]; low from fr_quantize_rows when x is rows. */
+    fr_val low, up;
+    fr_dtype out; /* f32 or bf16; FR_NOTYPE: that of x, f32 when x is rows */
+    /* What comes out is rows for the next product, without a trip through memory. */
+    fr_rows_kind next;
+    int32_t next_group;
+    float next_add;
+    fr_val next_by, next_down;
+} fr_qlinear_opts;
+
+/* act(x wT + low upT + bias) + residual, where x is floats [..., k] or rows from fr_quantize_rows.
+ * next_low may be NULL; else it gets the next branch's first half. */
+FR_API fr_val fr_qlinear(fr_graph *g, fr_val x, const fr_qweight *w, const fr_qlinear_opts *opts,
+                         fr_val *next_low);
 
 /* ---- value by value ---- */
 

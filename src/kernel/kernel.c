@@ -50,6 +50,8 @@ void fr_kernels_fill(unsigned cpu, fr_kernels *out) {
     fr_rows_kernels_fill(cpu, &out->rows);
     fr_attn_kernels_fill(cpu, &out->attn);
     fr_conv_kernels_fill(cpu, &out->conv);
+    fr_qrow_kernels_fill(cpu, &out->qrow);
+    fr_qgemm_kernels_fill(cpu, &out->qgemm);
     fr_peak_kernels_fill(cpu, &out->peak);
 }
 

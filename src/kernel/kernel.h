@@ -7,7 +7,7 @@
  *
  *     ref/         plain C, the meaning
  *     simd/        one source compiled for avx2, avx512 and neon over the small vocabulary of vec.h
- *     avx2/ avx512/ avx512vnni/ avx512bf16/ neon/    written for one of them
+ *     avx2/ avxvnni/ avx512/ avx512vnni/ avx512bf16/ neon/ neondot/    written for one of them
  *
  * Families fill the table from slow to fast: ref first, then whatever the machine has overwrites. */
 #ifndef FR_KERNEL_H
@@ -20,6 +20,7 @@
 #include "kernel/cuda.h"
 #include "kernel/gemm.h"
 #include "kernel/peak.h"
+#include "kernel/qgemm.h"
 #include "kernel/rows.h"
 #include "kernel/conv.h"
 
@@ -42,6 +43,8 @@ typedef struct fr_kernels {
     fr_rows_kernels rows;
     fr_attn_kernels attn;
     fr_conv_kernels conv;
+    fr_qrow_kernels qrow;
+    fr_qgemm_kernels qgemm;
     fr_peak_kernels peak;
 } fr_kernels;
 

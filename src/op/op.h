@@ -78,6 +78,9 @@ typedef enum fr_attr_kind {
     FR_ATTR_REDUCTION,
     FR_ATTR_MASK,
     FR_ATTR_DTYPE,
+    FR_ATTR_ROWS,   /* fr_rows_kind */
+    FR_ATTR_BEFORE, /* fr_before */
+    FR_ATTR_FORMAT, /* place in fr_formats + 1; 0: none */
 } fr_attr_kind;
 typedef struct fr_attr_field {
     const char *name;

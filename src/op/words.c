@@ -1,4 +1,5 @@
 /* words.c: the names of what attributes choose among. A file holds these words, so they stay. */
+#include "format/format.h"
 #include "op/op.h"
 
 #include <string.h>
@@ -20,13 +21,31 @@ static const char *const mask_words[] = {[FR_MASK_FULL] = "full",
                                          [FR_MASK_CAUSAL] = "causal",
                                          [FR_MASK_WINDOW] = "window",
                                          [FR_MASK_BLOCKS] = "blocks"};
+static const char *const rows_words[] = {
+    [FR_ROWS_FLOAT] = "float", [FR_ROWS_INT8] = "int8",   [FR_ROWS_INT4] = "int4",
+    [FR_ROWS_UINT4] = "uint4", [FR_ROWS_NVFP4] = "nvfp4", [FR_ROWS_FP8] = "fp8",
+    [FR_ROWS_BF16] = "bf16",
+};
+static const char *const before_words[] = {[FR_BEFORE_NONE] = "none",
+                                           [FR_BEFORE_RMSNORM] = "rmsnorm",
+                                           [FR_BEFORE_LAYERNORM] = "layernorm",
+                                           [FR_BEFORE_GLU] = "glu",
+                                           [FR_BEFORE_FN] = "fn"};
 
+_Static_assert(FR_COUNT(rows_words) == FR_ROWS_KINDS, "every kind of rows has a word");
+_Static_assert(FR_COUNT(before_words) == FR_BEFORE_KINDS, "every prologue has a word");
 _Static_assert(FR_COUNT(fn_words) == FR_FN_COUNT, "every function has a word");
 _Static_assert(FR_COUNT(binary_words) == FR_BINARY_COUNT, "every operation has a word");
 _Static_assert(FR_COUNT(reduction_words) == FR_REDUCTION_COUNT, "every reduction has a word");
 
 #define WORD_OF(words, value)                                                                      \
     ((value) >= 0 && (size_t)(value) < FR_COUNT(words) ? (words)[value] : NULL)
+
+static const char *format_word(int32_t value) {
+    for (int32_t i = 0; fr_formats[i]; i++)
+        if (value == i + 1) return fr_formats[i]->name;
+    return value ? NULL : "none";
+}
 
 const char *fr_attr_word(fr_attr_kind kind, int32_t value) {
     switch (kind) {
@@ -36,6 +55,9 @@ const char *fr_attr_word(fr_attr_kind kind, int32_t value) {
     case FR_ATTR_MASK: return WORD_OF(mask_words, value);
     case FR_ATTR_DTYPE:
         return value > FR_NOTYPE && value < FR_DTYPE_COUNT ? fr_dtype_name((fr_dtype)value) : NULL;
+    case FR_ATTR_ROWS: return WORD_OF(rows_words, value);
+    case FR_ATTR_BEFORE: return WORD_OF(before_words, value);
+    case FR_ATTR_FORMAT: return format_word(value);
     default: return NULL;
     }
 }

@@ -1,0 +1,60 @@
+/* qgemm.c: the layout of panels of weights, and its part of the table. */
+#include "kernel/kernel.h"
+
+static size_t round_up(size_t x, size_t to) {
+    return (x + to - 1) / to * to;
+}
+
+fr_rows_kind fr_qkind_rows(fr_qkind kind) {
+    static const fr_rows_kind rows[FR_Q_KINDS] = {
+        [FR_Q_W8A8] = FR_ROWS_INT8, [FR_Q_W4A8] = FR_ROWS_INT8,   [FR_Q_W4A8_G128] = FR_ROWS_INT8,
+        [FR_Q_W4A4] = FR_ROWS_INT4, [FR_Q_NVFP4] = FR_ROWS_NVFP4, [FR_Q_W4A16] = FR_ROWS_BF16,
+        [FR_Q_FP8] = FR_ROWS_FP8,
+    };
+    return rows[kind];
+}
+
+void fr_qpanel_of(fr_qkind kind, int64_t n, int64_t k, int32_t group, int nr, fr_qpanel *out) {
+    fr_qrow row; /* the rows decide how k is cut and filled up */
+    fr_qrow_of(fr_qkind_rows(kind), k, group, &row);
+    *out = (fr_qpanel){.kind = kind, .n = n, .k = k, .nr = nr, .group = row.group};
+    out->groups = row.groups;
+    bool whole = kind == FR_Q_W8A8 || kind == FR_Q_FP8; /* bytes, not nibbles */
+    size_t lanes = (size_t)nr, groups = (size_t)row.groups;
+    out->code_bytes = lanes * (size_t)row.group / (whole ? 1 : 2);
+    static const int scale_bytes[FR_Q_KINDS] = {
+        [FR_Q_W4A8_G128] = 1, [FR_Q_W4A4] = 2, [FR_Q_NVFP4] = 1, [FR_Q_W4A16] = 2, [FR_Q_FP8] = 4};
+    static const int zero_bytes[FR_Q_KINDS] = {[FR_Q_W4A8_G128] = 2, [FR_Q_W4A16] = 1};
+    out->scale_bytes = lanes * (size_t)scale_bytes[kind];
+    out->zero_bytes = lanes * (size_t)zero_bytes[kind];
+    size_t at = out->code_bytes * groups;
+    out->scales = at;
+    at = round_up(at + out->scale_bytes * groups, 64);
+    out->zeros = at;
+    at = round_up(at + out->zero_bytes * groups, 64);
+    out->column_scale = at;
+    if (kind != FR_Q_W4A4 && kind != FR_Q_W4A16) at += lanes * 4;
+    out->column_zero = at;
+    if (kind == FR_Q_W4A8) at += lanes * 4;
+    out->bytes = round_up(at, 64);
+}
+
+size_t fr_qpanel_code(const fr_qpanel *p, int j, int64_t k, int *shift) {
+    size_t step = (size_t)(k / 4), in = (size_t)(k % 4), nr = (size_t)p->nr, col = (size_t)j;
+    *shift = 0;
+    if (p->kind == FR_Q_W8A8 || p->kind == FR_Q_FP8) return (step * nr + col) * 4 + in;
+    size_t half = nr / 2, high = col >= half;
+    size_t word = (step * half + col % half) * 4;
+    if (p->kind != FR_Q_W4A16) {
+        *shift = high ? 4 : 0;
+        return word + in;
+    }
+    size_t nibble = in / 2 + 2 * high + 4 * (in % 2);
+    *shift = (int)(nibble % 2) * 4;
+    return word + nibble / 2;
+}
+
+void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
+    fr_qgemm_fill_ref(out);
+    (void)cpu;
+}

@@ -1,0 +1,117 @@
+/* check_qrow.c: rows of activations in few bits, against the plain C version, bit for bit: whole records,
+ * also of what is not finite. */
+#include "check.h"
+
+static const char *const names[FR_ROWS_KINDS] = {
+    [FR_ROWS_INT8] = "int8",   [FR_ROWS_INT4] = "int4", [FR_ROWS_UINT4] = "uint4",
+    [FR_ROWS_NVFP4] = "nvfp4", [FR_ROWS_FP8] = "fp8",   [FR_ROWS_BF16] = "bf16",
+};
+
+typedef enum values { NORMAL, WIDE, EXTREME, ZEROS, TIES, TINY, VALUES } values;
+static const char *const value_names[] = {"normal", "wide", "extreme", "zeros", "ties", "tiny"};
+
+static float *make(size_t n, values how) {
+    float *x = check_f32(n, how == WIDE      ? CHECK_WIDE
+                            : how == EXTREME ? CHECK_EXTREME
+                                             : CHECK_NORMAL);
+    for (size_t i = 0; i < n; i++) {
+        if (how == ZEROS) x[i] = i % 2 ? 0.0f : -0.0f;
+        /* halves between the codes of every kind, with a largest value that makes scales round */
+        if (how == TIES)
+            x[i] = i % 32 == 0 ? 6.0f * 7.0f * 127.0f
+                               : (float)((int)(check_random() % 513) - 256) * 0.5f * 21.0f;
+        if (how == TINY) x[i] *= i / 64 % 2 ? 1e-41f : 1e-5f;
+    }
+    return x;
+}
+
+static void *record(size_t bytes) {
+    char *p = check_alloc(bytes + 64);
+    p += -(uintptr_t)p & 63;
+    memset(p, 0, bytes);
+    return p;
+}
+
+/* NaN may have any bits. */
+static void same_floats(const void *got, const void *want, size_t n, bool close) {
+    const float *g = got, *w = want;
+    float scale = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(w[i])) scale = fmaxf(scale, fabsf(w[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (w[i] != w[i] && g[i] != g[i]) continue;
+        if (close && isfinite(w[i]) && isfinite(g[i]))
+            check_value(g[i], w[i], 1e-4, 1e-3 * scale);
+        else if (!close)
+            check_same(g + i, w + i, 1, 4);
+    }
+}
+
+static void check_one(const fr_kernels *k, const fr_kernels *ref, const fr_qrow *r, const float *x,
+                      float add, const float *by) {
+    char *got = record(r->bytes), *want = record(r->bytes);
+    k->qrow.quantize[r->kind](r, x, add, by, got);
+    ref->qrow.quantize[r->kind](r, x, add, by, want);
+    size_t n = (size_t)r->groups, codes = (size_t)r->padded;
+    if (r->code_bytes == 2) {
+        for (size_t i = 0; i < codes; i++) {
+            uint16_t g = ((uint16_t *)got)[i], w = ((uint16_t *)want)[i];
+            if ((g & 0x7fff) > 0x7f80 && (w & 0x7fff) > 0x7f80) continue;
+            check_same(&g, &w, 1, 2);
+        }
+    } else {
+        check_same(got, want, codes, 1);
+    }
+    if (r->start > r->scales)
+        same_floats(got + r->scales, want + r->scales, (r->start - r->scales) / 4, false);
+    if (r->kind == FR_ROWS_INT8) check_same(got + r->start, want + r->start, 1, 4);
+    if (r->kind == FR_ROWS_BF16)
+        same_floats(got + r->less, want + r->less, n, true); /* order of a sum */
+    else if (r->kind != FR_ROWS_FP8)
+        check_same(got + r->less, want + r->less, n, 4);
+}
+
+static void run(const fr_kernels *k, const fr_kernels *ref) {
+    static const int64_t lengths[] = {1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 500, 1024};
+    for (int kind = FR_ROWS_FLOAT + 1; kind < FR_ROWS_KINDS; kind++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+            for (int how = 0; how < VALUES; how++) {
+                if (!check_begin("qrow.%s k=%d %s", names[kind], (int)lengths[l], value_names[how]))
+                    continue;
+                fr_qrow r;
+                fr_qrow_of((fr_rows_kind)kind, lengths[l], l % 2 ? 64 : 0, &r);
+                const float *x = make((size_t)lengths[l], (values)how);
+                const float *by = check_range((size_t)lengths[l], 0.1f, 3.0f);
+                check_one(k, ref, &r, x, 0, NULL);
+                check_one(k, ref, &r, x, 0.171875f, NULL);
+                check_one(k, ref, &r, x, 0, by);
+                check_one(k, ref, &r, x, 0.171875f, by);
+                check_end();
+            }
+}
+
+typedef struct timing {
+    const fr_kernels *k;
+    fr_qrow r;
+    const float *x;
+    void *out;
+} timing;
+static void once(void *arg) {
+    timing *t = arg;
+    t->k->qrow.quantize[t->r.kind](&t->r, t->x, 0, NULL, t->out);
+}
+
+static void bench(const fr_kernels *k) {
+    for (int kind = FR_ROWS_FLOAT + 1; kind < FR_ROWS_KINDS; kind++) {
+        if (!check_begin("qrow.%s", names[kind])) continue;
+        timing t = {.k = k};
+        fr_qrow_of((fr_rows_kind)kind, 3072, 0, &t.r);
+        t.x = check_f32(3072, CHECK_NORMAL), t.out = record(t.r.bytes);
+        char name[32];
+        snprintf(name, sizeof name, "qrow.%s 3072", names[kind]);
+        check_bench(name, CHECK_NO_PEAK, 3072, 3072 * 4 + (double)t.r.bytes, once, &t);
+        check_end();
+    }
+}
+
+CHECK_FAMILY("qrow", run, bench)
