@@ -54,6 +54,9 @@ static bool read_element(fr_attr_kind kind, const json_t *j, char *at, int i) {
     case FR_ATTR_BINARY:
     case FR_ATTR_REDUCTION:
     case FR_ATTR_MASK:
+    case FR_ATTR_ROWS:
+    case FR_ATTR_BEFORE:
+    case FR_ATTR_FORMAT:
     case FR_ATTR_DTYPE: {
         const char *word = json_string_value(j);
         int32_t v;
