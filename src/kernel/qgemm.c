@@ -56,5 +56,11 @@ size_t fr_qpanel_code(const fr_qpanel *p, int j, int64_t k, int *shift) {
 
 void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
     fr_qgemm_fill_ref(out);
+#if defined(__x86_64__)
+    if (cpu & FR_CPU_AVX512VNNI) {
+        fr_qgemm_fill_avx512vnni_int(out);
+    }
+#else
     (void)cpu;
+#endif
 }
