@@ -57,8 +57,13 @@ size_t fr_qpanel_code(const fr_qpanel *p, int j, int64_t k, int *shift) {
 void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
     fr_qgemm_fill_ref(out);
 #if defined(__x86_64__)
+    if (cpu & FR_CPU_AVX2) {
+        fr_qgemm_fill_avx2_int(out);
+        fr_qgemm_fill_avx2_float(out);
+    }
     if (cpu & FR_CPU_AVX512VNNI) {
         fr_qgemm_fill_avx512vnni_int(out);
+        fr_qgemm_fill_avx512vnni_w4a4(out);
     }
 #else
     (void)cpu;

@@ -1,0 +1,109 @@
+/* qgemm_w4a4_avx512vnni.c: 4 bits by 4 bits, in groups of 64: VPDPBUSD multiplies the weights of 16 columns (code + 8,
+ * unsigned) at 4 values of k with the row's codes, which the instruction itself spreads from memory.
+ *
+ * A part is 6 rows by 32 columns: 12 registers of integers for the group, 12 of floats for the sums. Products and
+ * multiply-adds share one pipe, 16 of the ones and 2 of the others for every register and group: the bound is 89% of
+ * the peak. Unpacking and converting run beside it; stores would not, which is why the sums stay in registers. */
+#include <immintrin.h>
+
+#include "kernel/kernel.h"
+
+#define MR    12
+#define NR    32
+#define PART  6
+#define GROUP 64
+/* Groups of a tile's weights that stay in the first cache while all its parts read them. */
+#define CHUNK 8
+
+/* Assembly, because gcc 12 copies and spills the sums of the intrinsic. */
+static inline __attribute__((always_inline)) void dot(__m512i *sum, __m512i weights,
+                                                      const void *four) {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+            : "+v"(*sum)
+            : "v"(weights), "m"(*(const int32_t *)four));
+}
+
+static inline __m512 scales16(const void *at, bool bf16) {
+    __m256i h = _mm256_loadu_si256(at);
+    if (bf16) return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+    return _mm512_cvtph_ps(h);
+}
+
+static inline __attribute__((always_inline)) void part(const int rows, const fr_qtile *t, int row,
+                                                       int64_t g0, int64_t groups, bool add) {
+    const __m512i low = _mm512_set1_epi8(15);
+    const char *b = (const char *)t->b + (size_t)g0 * (GROUP / 2 * NR);
+    const char *scales = (const char *)t->b + t->panel->scales + (size_t)g0 * (2 * NR);
+    const char *a = (const char *)t->a + (size_t)row * t->lda;
+    const size_t in_scales = t->row->scales + 4 * (size_t)g0,
+                 in_less = t->row->less + 4 * (size_t)g0;
+    float *out = (float *)t->sum + (size_t)row * t->lds;
+    __m512 sum[PART][2];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+        sum[i][0] = add ? _mm512_load_ps(out + (size_t)i * t->lds) : _mm512_setzero_ps();
+        sum[i][1] = add ? _mm512_load_ps(out + (size_t)i * t->lds + 16) : _mm512_setzero_ps();
+    }
+    const char *x[PART];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) x[i] = a + (size_t)i * t->lda;
+    for (int64_t g = 0; g < groups; g++) {
+        __m512i dots[PART][2];
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++)
+            dots[i][0] = dots[i][1] = _mm512_set1_epi32(((const int32_t *)(x[i] + in_less))[g]);
+        const char *codes = (const char *)((g0 + g) * GROUP);
+#pragma GCC unroll 4
+        for (int k = 0; k < GROUP; k += 4, b += 64) {
+            __m512i both = _mm512_load_si512(b), first = _mm512_and_si512(both, low),
+                    second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+#pragma GCC unroll 6
+            for (int i = 0; i < rows; i++) {
+                const char *four = x[i] + (size_t)codes + k;
+                dot(&dots[i][0], first, four);
+                dot(&dots[i][1], second, four);
+            }
+        }
+        __m512 s0 = scales16(scales, t->panel->bf16_scales),
+               s1 = scales16(scales + NR, t->panel->bf16_scales);
+        scales += 2 * NR;
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            __m512 sx = _mm512_set1_ps(((const float *)(x[i] + in_scales))[g]);
+            sum[i][0] =
+                _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[i][0]), _mm512_mul_ps(sx, s0), sum[i][0]);
+            sum[i][1] =
+                _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[i][1]), _mm512_mul_ps(sx, s1), sum[i][1]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+        _mm512_store_ps(out + (size_t)i * t->lds, sum[i][0]);
+        _mm512_store_ps(out + (size_t)i * t->lds + 16, sum[i][1]);
+    }
+}
+
+static void some_rows(int rows, const fr_qtile *t, int row, int64_t g0, int64_t groups, bool add) {
+    switch (rows) {
+    case 1: part(1, t, row, g0, groups, add); break;
+    case 2: part(2, t, row, g0, groups, add); break;
+    case 3: part(3, t, row, g0, groups, add); break;
+    case 4: part(4, t, row, g0, groups, add); break;
+    case 5: part(5, t, row, g0, groups, add); break;
+    default: part(6, t, row, g0, groups, add); break;
+    }
+}
+
+static void w4a4_avx512vnni(const fr_qtile *t) {
+    int first = t->rows <= PART ? t->rows : (t->rows + 1) / 2;
+    int64_t chunk = t->rows <= PART ? t->groups : CHUNK;
+    for (int64_t g = 0; g < t->groups; g += chunk) {
+        int64_t groups = t->groups - g < chunk ? t->groups - g : chunk;
+        some_rows(first, t, 0, t->g0 + g, groups, t->add || g);
+        if (first < t->rows) some_rows(t->rows - first, t, first, t->g0 + g, groups, t->add || g);
+    }
+}
+
+void fr_qgemm_fill_avx512vnni_w4a4(fr_qgemm_kernels *out) {
+    out->way[FR_Q_W4A4] = (struct fr_qgemm_way){MR, NR, w4a4_avx512vnni};
+}
