@@ -60,6 +60,18 @@ typedef enum fr_rows_kind {
     FR_ROWS_KINDS
 } fr_rows_kind;
 
+/* How pages of keys and values keep them; docs/formats.md has the bytes. */
+typedef enum fr_kv_kind {
+    FR_KV_BF16 = 0,
+    FR_KV_F16,
+    FR_KV_8, /* value = code * scale + offset: the offset is the least value, rounded down */
+    FR_KV_4,
+    FR_KV_8_QOQ, /* value = code * scale - scale * offset: the bytes of QServe's pages */
+    FR_KV_4_QOQ,
+    FR_KV_KINDS
+} fr_kv_kind;
+#define FR_KV_TOKENS 64 /* of a page */
+
 /* ---- products ---- */
 
 /* act(x wT + bias) + residual. x [..., k], w [n, k], bias [n], residual [..., n]. */
@@ -191,6 +203,30 @@ typedef struct fr_attention_opts {
  * opts NULL: full, default scale. */
 FR_API fr_val fr_attention(fr_graph *g, fr_val q, fr_val k, fr_val v,
                            const fr_attention_opts *opts);
+/* ---- attention over pages ---- */
+
+/* Bytes of a page: the keys or the values of FR_KV_TOKENS tokens. 0: no page holds such heads. */
+FR_API size_t fr_kv_page_bytes(fr_kv_kind kind, int32_t heads, int32_t dim);
+
+/* Puts x [batch, tokens, heads, dim] into pages, a state u8 [pages, bytes of a page]: row i of sequence b
+ * becomes token (start[b] + i) % 64 of page table[b][(start[b] + i) / 64]. table i32 [batch, most pages],
+ * start i32 [batch]. NaN is kept as 0, and what is beyond the largest value of the kind (65504; in bf16 the
+ * largest finite one) as that. Returns the new state. */
+FR_API fr_val fr_kv_write(fr_graph *g, fr_val pages, fr_val x, fr_val table, fr_val start,
+                          fr_kv_kind kind);
+
+typedef struct fr_paged_attention_opts {
+    fr_kv_kind kind;
+    float scale;    /* 0: 1 / sqrt(dim) */
+    int32_t window; /* how many keys a query sees at most; 0: all before it */
+} fr_paged_attention_opts;
+
+/* q [batch, m, heads, dim] over the first kv_len[b] tokens of its pages, causal: query i sees the first
+ * kv_len[b] - m + i + 1. k and v: u8 [pages, bytes of a page], both found through one table i32 [batch, most
+ * pages]; kv_len i32 [batch]. heads is a multiple of the heads of a page. */
+FR_API fr_val fr_paged_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, fr_val table,
+                                 fr_val kv_len, const fr_paged_attention_opts *opts);
+
 /* relu(q) (relu(k)T v) / (relu(q) sum relu(k) + eps), linear in tokens. */
 FR_API fr_val fr_linear_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, float eps);
 

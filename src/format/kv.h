@@ -5,19 +5,9 @@
 #ifndef FR_FORMAT_KV_H
 #define FR_FORMAT_KV_H
 
+#include <frugal/ops.h>
+
 #include "base/base.h"
-
-#define FR_KV_TOKENS 64
-
-typedef enum fr_kv_kind {
-    FR_KV_BF16 = 0,
-    FR_KV_F16,
-    FR_KV_8, /* value = code * scale + offset: the offset is the least value, rounded down */
-    FR_KV_4,
-    FR_KV_8_QOQ, /* value = code * scale - scale * offset: the bytes of QServe's pages */
-    FR_KV_4_QOQ,
-    FR_KV_KINDS
-} fr_kv_kind;
 
 typedef struct fr_kv_layout {
     fr_kv_kind kind;
@@ -30,8 +20,6 @@ typedef struct fr_kv_layout {
 
 /* Refuses sizes that do not fit, and an odd dim in 4 bits. */
 fr_status fr_kv_layout_of(fr_kv_kind kind, int32_t heads, int32_t dim, fr_kv_layout *out);
-/* 0 where fr_kv_layout_of refuses. */
-size_t fr_kv_page_bytes(fr_kv_kind kind, int32_t heads, int32_t dim);
 /* Bits a value takes in a page, scales and all. */
 double fr_kv_bits(const fr_kv_layout *l);
 

@@ -57,6 +57,7 @@ static bool read_element(fr_attr_kind kind, const json_t *j, char *at, int i) {
     case FR_ATTR_ROWS:
     case FR_ATTR_BEFORE:
     case FR_ATTR_FORMAT:
+    case FR_ATTR_KV:
     case FR_ATTR_DTYPE: {
         const char *word = json_string_value(j);
         int32_t v;

@@ -26,6 +26,7 @@ static json_t *element_json(fr_attr_kind kind, const char *at, int i) {
     case FR_ATTR_ROWS:
     case FR_ATTR_BEFORE:
     case FR_ATTR_FORMAT:
+    case FR_ATTR_KV:
     case FR_ATTR_DTYPE:
         return json_string(fr_attr_word(kind, ((const int32_t *)(const void *)at)[i]));
     case FR_ATTR_END: break;

@@ -31,6 +31,7 @@ static size_t put_element(char *buf, size_t size, const fr_attr_field *f, const 
     case FR_ATTR_ROWS:
     case FR_ATTR_BEFORE:
     case FR_ATTR_FORMAT:
+    case FR_ATTR_KV:
     case FR_ATTR_DTYPE:
         word = fr_attr_word(f->kind, ((const int32_t *)(const void *)at)[i]);
         n = snprintf(buf, size, "%s", word ? word : "?");

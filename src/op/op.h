@@ -81,6 +81,7 @@ typedef enum fr_attr_kind {
     FR_ATTR_ROWS,   /* fr_rows_kind */
     FR_ATTR_BEFORE, /* fr_before */
     FR_ATTR_FORMAT, /* place in fr_formats + 1; 0: none */
+    FR_ATTR_KV,     /* fr_kv_kind */
 } fr_attr_kind;
 typedef struct fr_attr_field {
     const char *name;

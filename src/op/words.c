@@ -31,7 +31,11 @@ static const char *const before_words[] = {[FR_BEFORE_NONE] = "none",
                                            [FR_BEFORE_LAYERNORM] = "layernorm",
                                            [FR_BEFORE_GLU] = "glu",
                                            [FR_BEFORE_FN] = "fn"};
+static const char *const kv_words[] = {
+    [FR_KV_BF16] = "bf16", [FR_KV_F16] = "f16",       [FR_KV_8] = "kv8",
+    [FR_KV_4] = "kv4",     [FR_KV_8_QOQ] = "kv8-qoq", [FR_KV_4_QOQ] = "kv4-qoq"};
 
+_Static_assert(FR_COUNT(kv_words) == FR_KV_KINDS, "every kind of page has a word");
 _Static_assert(FR_COUNT(rows_words) == FR_ROWS_KINDS, "every kind of rows has a word");
 _Static_assert(FR_COUNT(before_words) == FR_BEFORE_KINDS, "every prologue has a word");
 _Static_assert(FR_COUNT(fn_words) == FR_FN_COUNT, "every function has a word");
@@ -58,6 +62,7 @@ const char *fr_attr_word(fr_attr_kind kind, int32_t value) {
     case FR_ATTR_ROWS: return WORD_OF(rows_words, value);
     case FR_ATTR_BEFORE: return WORD_OF(before_words, value);
     case FR_ATTR_FORMAT: return format_word(value);
+    case FR_ATTR_KV: return WORD_OF(kv_words, value);
     default: return NULL;
     }
 }

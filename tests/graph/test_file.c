@@ -118,7 +118,7 @@ static void test_fields_cover(void **state) {
 /* Every choice has a word, and the word finds it again. */
 static void test_words(void **state) {
     (void)state;
-    for (int kind = FR_ATTR_FN; kind <= FR_ATTR_FORMAT; kind++) {
+    for (int kind = FR_ATTR_FN; kind <= FR_ATTR_KV; kind++) {
         int words = 0;
         for (int32_t v = -1; v < 300; v++) {
             const char *word = fr_attr_word(kind, v);
