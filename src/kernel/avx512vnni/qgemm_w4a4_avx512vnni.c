@@ -32,54 +32,54 @@ static inline __m512 scales16(const void *at, bool bf16) {
 static inline __attribute__((always_inline)) void part(const int rows, const fr_qtile *t, int row,
                                                        int64_t g0, int64_t groups, bool add) {
     const __m512i low = _mm512_set1_epi8(15);
-    const char *b = (const char *)t->b + (size_t)g0 * (GROUP / 2 * NR);
-    const char *scales = (const char *)t->b + t->panel->scales + (size_t)g0 * (2 * NR);
-    const char *a = (const char *)t->a + (size_t)row * t->lda;
-    const size_t in_scales = t->row->scales + 4 * (size_t)g0,
-                 in_less = t->row->less + 4 * (size_t)g0;
-    float *out = (float *)t->sum + (size_t)row * t->lds;
+    const bool bf16 = t->panel->bf16_scales;
+    const char *b = (const char *)t->b + g0 * (GROUP / 2 * NR);
+    const char *s = (const char *)t->b + t->panel->scales + g0 * (2 * NR);
+    const char *x[PART]; /* a group's codes; its scale and `less` from there */
+    ptrdiff_t scale = (ptrdiff_t)t->row->scales + g0 * (4 - GROUP);
+    ptrdiff_t less = (ptrdiff_t)t->row->less + g0 * (4 - GROUP);
+    float *out[PART];
     __m512 sum[PART][2];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) {
-        sum[i][0] = add ? _mm512_load_ps(out + (size_t)i * t->lds) : _mm512_setzero_ps();
-        sum[i][1] = add ? _mm512_load_ps(out + (size_t)i * t->lds + 16) : _mm512_setzero_ps();
+        x[i] = (const char *)t->a + (size_t)(row + i) * t->lda + g0 * GROUP;
+        out[i] = (float *)t->sum + (size_t)(row + i) * t->lds;
+        sum[i][0] = add ? _mm512_load_ps(out[i]) : _mm512_setzero_ps();
+        sum[i][1] = add ? _mm512_load_ps(out[i] + 16) : _mm512_setzero_ps();
     }
-    const char *x[PART];
-#pragma GCC unroll 6
-    for (int i = 0; i < rows; i++) x[i] = a + (size_t)i * t->lda;
-    for (int64_t g = 0; g < groups; g++) {
+    for (; groups > 0; groups--) {
         __m512i dots[PART][2];
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++)
-            dots[i][0] = dots[i][1] = _mm512_set1_epi32(((const int32_t *)(x[i] + in_less))[g]);
-        const char *codes = (const char *)((g0 + g) * GROUP);
-#pragma GCC unroll 4
-        for (int k = 0; k < GROUP; k += 4, b += 64) {
-            __m512i both = _mm512_load_si512(b), first = _mm512_and_si512(both, low),
-                    second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+            dots[i][0] = dots[i][1] = _mm512_set1_epi32(*(const int32_t *)(x[i] + less));
+#pragma GCC unroll 16
+        for (int k = 0; k < GROUP; k += 4) {
+            __m512i both = _mm512_load_si512(b + 16 * k);
+            __m512i first = _mm512_and_si512(both, low);
+            __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
 #pragma GCC unroll 6
             for (int i = 0; i < rows; i++) {
-                const char *four = x[i] + (size_t)codes + k;
-                dot(&dots[i][0], first, four);
-                dot(&dots[i][1], second, four);
+                dot(&dots[i][0], first, x[i] + k);
+                dot(&dots[i][1], second, x[i] + k);
             }
         }
-        __m512 s0 = scales16(scales, t->panel->bf16_scales),
-               s1 = scales16(scales + NR, t->panel->bf16_scales);
-        scales += 2 * NR;
+        __m512 s0 = scales16(s, bf16), s1 = scales16(s + NR, bf16);
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++) {
-            __m512 sx = _mm512_set1_ps(((const float *)(x[i] + in_scales))[g]);
+            __m512 sx = _mm512_set1_ps(*(const float *)(x[i] + scale));
             sum[i][0] =
                 _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[i][0]), _mm512_mul_ps(sx, s0), sum[i][0]);
             sum[i][1] =
                 _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[i][1]), _mm512_mul_ps(sx, s1), sum[i][1]);
+            x[i] += GROUP;
         }
+        b += GROUP / 2 * NR, s += 2 * NR;
+        scale += 4 - GROUP, less += 4 - GROUP;
     }
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) {
-        _mm512_store_ps(out + (size_t)i * t->lds, sum[i][0]);
-        _mm512_store_ps(out + (size_t)i * t->lds + 16, sum[i][1]);
+        _mm512_store_ps(out[i], sum[i][0]);
+        _mm512_store_ps(out[i] + 16, sum[i][1]);
     }
 }
 
