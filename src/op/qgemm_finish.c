@@ -1,0 +1,112 @@
+/* qgemm_finish.c: the epilogue of a product with weights in few bits, tile by tile while the sums are in
+ * the first cache:
+ *
+ *     y = act(finish(sum) + low upT + bias) + residual
+ *
+ * low upT is a product of f32 by the tile kernels of kernel/gemm.h, with the tile as its C. */
+#include "op/qgemm_plan.h"
+
+#define MAX_NR 64
+
+int qgemm_up_panels(const fr_qweights *w) {
+    int nr = fr_kernel()->gemm.nr;
+    return (w->panel.nr + nr - 1) / nr;
+}
+
+/* ---- packing ---- */
+
+size_t fr_qgemm_up_bytes(const fr_qweights *w, int64_t rank) {
+    int64_t lanes = w->panels * qgemm_up_panels(w) * fr_kernel()->gemm.nr;
+    return fr_round_up((size_t)(lanes * rank) * 4, FR_ALIGN);
+}
+
+/* Columns col .. col + cols - 1 of the result: rows of up. */
+static void pack_up(const fr_tensor *up, int64_t col, int64_t cols, float *out) {
+    int64_t rank = up->dim[1], nr = fr_kernel()->gemm.nr;
+    for (int64_t r = 0; r < rank; r++)
+        for (int64_t i = 0; i < nr; i++) {
+            int64_t at = (col + i) * rank + r;
+            out[r * nr + i] = i >= cols ? 0.0f
+                              : up->dtype == FR_BF16
+                                  ? fr_bf16_to_f32(((const uint16_t *)up->data)[at])
+                                  : ((const float *)up->data)[at];
+        }
+}
+
+void fr_qgemm_up_pack(const fr_qweights *w, const fr_tensor *up, void *out) {
+    int64_t n = w->panel.n, nr = fr_kernel()->gemm.nr, beside = qgemm_up_panels(w);
+    for (int64_t j = 0; j < w->panels; j++)
+        for (int64_t s = 0; s < beside; s++) {
+            int64_t end = FR_MIN((j + 1) * w->panel.nr, n), col = j * w->panel.nr + s * nr;
+            pack_up(up, col, FR_MIN(end - col, nr),
+                    (float *)out + (j * beside + s) * nr * up->dim[1]);
+        }
+}
+
+/* A call of the tile kernel takes no more rows than its mr, so a tile of ours may take several. */
+void qgemm_pack_low(const qgemm_plan *p, const float *low, int64_t rows, float *out) {
+    const fr_gemm_kernels *k = &p->kern->gemm;
+    int64_t rank = p->g->rank;
+    for (int64_t i = 0; i < rows; i += p->way.mr) {
+        int64_t end = FR_MIN(i + p->way.mr, rows);
+        for (int64_t r = i; r < end; r += k->mr) {
+            int count = (int)FR_MIN(end - r, k->mr);
+            k->pack_rows(low + r * rank, (size_t)rank * 4, count, (size_t)rank, count,
+                         out + r * rank);
+        }
+    }
+}
+
+/* ---- a tile ---- */
+
+static void add_low(const qgemm_plan *p, const fr_qtile *t, int64_t panel, const float *low) {
+    const fr_gemm_kernels *k = &p->kern->gemm;
+    int64_t rank = p->g->rank, beside = qgemm_up_panels(p->g->w);
+    const float *up = (const float *)p->g->up_packed + panel * beside * rank * k->nr;
+    for (int64_t r = 0; r < t->rows; r += k->mr)
+        for (int64_t s = 0; s < beside; s++)
+            k->tile[FR_GEMM_F32]((int)FR_MIN(t->rows - r, k->mr), (size_t)rank, low + r * rank,
+                                 up + s * rank * k->nr,
+                                 (float *)t->sum + r * (int64_t)t->lds + s * k->nr, t->lds, true);
+}
+
+static const float *bias_of(const fr_qgemm *g, int64_t col, int cols, float *wide) {
+    if (g->bias_type != FR_BF16) return (const float *)g->bias + col;
+    const uint16_t *h = (const uint16_t *)g->bias + col;
+    for (int j = 0; j < cols; j++) wide[j] = fr_bf16_to_f32(h[j]);
+    return wide;
+}
+
+static size_t bytes_of(fr_dtype t) {
+    return t == FR_BF16 ? 2 : 4;
+}
+
+void qgemm_finish(const qgemm_plan *p, const fr_qtile *t, const qgemm_rows *at, int64_t row,
+                  int64_t panel, const float *low) {
+    const fr_qgemm *g = p->g;
+    const fr_kernels *k = p->kern;
+    float *tile = t->sum, wide[MAX_NR];
+    int64_t col = panel * p->way.nr;
+    int cols = (int)FR_MIN(g->n - col, p->way.nr);
+    k->qgemm.finish(t);
+    if (low) add_low(p, t, panel, low);
+    if (g->bias) k->gemm.scale_bias(tile, t->lds, t->rows, cols, 1, bias_of(g, col, cols, wide));
+    /* The whole tile is one row: what lies past n is finite or not, and never stored. */
+    if (g->act != FR_FN_NONE) k->rows.unary(g->act, tile, (size_t)t->rows * t->lds, tile);
+    fr_gemm_store s = {.tile = tile, .ld = t->lds, .rows = t->rows, .cols = cols};
+    if (at->y) {
+        s.c = at->y + (row - at->row) * g->n + col;
+        s.ldc = (size_t)g->n;
+    } else {
+        s.c = (char *)g->c + (size_t)(row * g->ldc + col) * bytes_of(g->c_type);
+        s.ldc = (size_t)g->ldc;
+        s.c_bf16 = g->c_type == FR_BF16;
+    }
+    if (g->residual) {
+        size_t from = (size_t)(row * g->ldr + col) * bytes_of(g->residual_type);
+        s.residual = (const char *)g->residual + from;
+        s.ldr = (size_t)g->ldr;
+        s.residual_bf16 = g->residual_type == FR_BF16;
+    }
+    k->gemm.store(&s);
+}
