@@ -58,13 +58,17 @@ void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
     fr_qgemm_fill_ref(out);
 #if defined(__x86_64__)
     if (cpu & FR_CPU_AVX2) {
+        fr_qgemm_fill_finish_avx2(out);
         fr_qgemm_fill_avx2_int(out);
         fr_qgemm_fill_avx2_float(out);
     }
+    if (cpu & FR_CPU_AVX512) fr_qgemm_fill_finish_avx512(out);
     if (cpu & FR_CPU_AVX512VNNI) {
         fr_qgemm_fill_avx512vnni_int(out);
         fr_qgemm_fill_avx512vnni_w4a4(out);
     }
+#elif defined(__aarch64__)
+    if (cpu & FR_CPU_NEON) fr_qgemm_fill_finish_neon(out);
 #else
     (void)cpu;
 #endif

@@ -123,6 +123,9 @@ void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out);
 /* ---- between qgemm.c and the files that hold the kernels ---- */
 
 void fr_qgemm_fill_ref(fr_qgemm_kernels *out);
+void fr_qgemm_fill_finish_avx2(fr_qgemm_kernels *out);
+void fr_qgemm_fill_finish_avx512(fr_qgemm_kernels *out);
+void fr_qgemm_fill_finish_neon(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx2_int(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx2_float(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_w4a4(fr_qgemm_kernels *out);
