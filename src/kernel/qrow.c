@@ -35,4 +35,10 @@ void fr_qrow_kernels_fill(unsigned cpu, fr_qrow_kernels *out) {
     out->quantize[FR_ROWS_FLOAT] = NULL;
     fr_qrow_fill_ref(out);
     (void)cpu;
+#if defined(__x86_64__)
+    if (cpu & FR_CPU_AVX2) fr_qrow_fill_avx2(out);
+    if (cpu & FR_CPU_AVX512) fr_qrow_fill_avx512(out);
+#elif defined(__aarch64__)
+    if (cpu & FR_CPU_NEON) fr_qrow_fill_neon(out);
+#endif
 }

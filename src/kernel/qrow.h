@@ -47,5 +47,8 @@ void fr_qrow_kernels_fill(unsigned cpu, fr_qrow_kernels *out);
 /* ---- between qrow.c and the files that hold the kernels ---- */
 
 void fr_qrow_fill_ref(fr_qrow_kernels *out);
+void fr_qrow_fill_avx2(fr_qrow_kernels *out);
+void fr_qrow_fill_avx512(fr_qrow_kernels *out);
+void fr_qrow_fill_neon(fr_qrow_kernels *out);
 
 #endif

@@ -30,6 +30,7 @@ static inline float small_value(unsigned bits, int mantissa, int bias) {
 /* The magnitude bits nearest to x >= 0, ties to even, without regard to the largest there is. */
 static inline unsigned small_nearest(float x, int mantissa, int bias) {
     int e;
+    if (x == 0) return 0;
     frexpf(x, &e); /* x = f 2^e, 0.5 <= f < 1 */
     e = e - 1 < 1 - bias ? 1 - bias : e - 1;
     unsigned steps = (unsigned)rintf(ldexpf(x, mantissa - e));

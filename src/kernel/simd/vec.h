@@ -7,13 +7,18 @@
  *   vf32, vi32, vmask     FR_VLEN floats, 32-bit integers, truth values
  *   vload vstore          any alignment; the _n forms touch only the first n < FR_VLEN values, and
  *                         a partial load fills the rest with zeros
- *   vload_bf16 ...        the same over bf16 storage: exact in, nearest even out, NaN stays quiet
- * NaN vfma(a, b, c)         a * b + c with one rounding; vfnma is c - a * b vmax(a, b)            a
- * > b ? a : b, vmin(a, b): a < b ? a : b; so b when either is NaN vlt vle veq           ordered
- * comparisons, false with NaN; visnan vsel(m, a, b)         m ? a : b vround                to the
- * nearest integer, ties to even vcvt vtof             between whole floats and integers vscale2(x,
- * n)         x * 2^n for whole n in -280 .. 280, one rounding, also into denormals vsum vhmax over
- * the lanes, always in the same order
+ *   vload_bf16 ...        the same over bf16 storage: exact in, nearest even out, NaN stays quiet NaN
+ *   vfma(a, b, c)         a * b + c with one rounding; vfnma is c - a * b
+ *   vmax(a, b)            a > b ? a : b, vmin(a, b): a < b ? a : b; so b when either is NaN
+ *   vmaxabs(a, b)         the larger of |a| and |b|, of numbers
+ *   vlt vle veq           ordered comparisons, false with NaN; visnan
+ *   vsel(m, a, b)         m ? a : b
+ *   vround                to the nearest integer, ties to even
+ *   vcvt vtof             between whole floats and integers
+ *   vscale2(x, n)         x * 2^n for whole n in -280 .. 280, one rounding, also into denormals
+ *   vsum vhmax            over the lanes, always in the same order
+ *   vimax_of visum_of     of FR_VLEN vectors: lane i is the largest, or the sum, of the lanes of vector i
+ *   vistore_i8            four vectors of -128 .. 127 as bytes, in order
  *
  * vmath.h, included at the end, has vexp, vlog, vtanh, verf, vsin, vcos, vsigmoid. */
 #ifndef FR_KERNEL_SIMD_VEC_H

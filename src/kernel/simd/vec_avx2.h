@@ -132,6 +132,40 @@ static inline vf32 vtof(vi32 a) {
     return _mm256_cvtepi32_ps(a);
 }
 
+static inline vi32 vimax(vi32 a, vi32 b) {
+    return _mm256_max_epi32(a, b);
+}
+static inline vf32 vmaxabs(vf32 a, vf32 b) {
+    return vmax(vabs(a), vabs(b));
+}
+static inline __m256i vstep_of(__m256i a, __m256i b, int sum) {
+    return sum ? _mm256_add_epi32(a, b) : _mm256_max_epi32(a, b);
+}
+/* Pairs of vectors become one whose halves are theirs, three times. */
+static inline vi32 vrows_of(const vi32 v[FR_VLEN], int sum) {
+    __m256i a[4], b[2];
+    for (int i = 0; i < 4; i++)
+        a[i] = vstep_of(_mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                        _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]), sum);
+    for (int i = 0; i < 2; i++)
+        b[i] = vstep_of(_mm256_unpacklo_epi64(a[2 * i], a[2 * i + 1]),
+                        _mm256_unpackhi_epi64(a[2 * i], a[2 * i + 1]), sum);
+    return vstep_of(_mm256_permute2x128_si256(b[0], b[1], 0x20),
+                    _mm256_permute2x128_si256(b[0], b[1], 0x31), sum);
+}
+static inline vi32 vimax_of(const vi32 v[FR_VLEN]) {
+    return vrows_of(v, 0);
+}
+static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
+    return vrows_of(v, 1);
+}
+static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i ab = _mm256_packs_epi32(v[0], v[1]), cd = _mm256_packs_epi32(v[2], v[3]);
+    ab = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
+    _mm256_storeu_si256((__m256i *)p, ab);
+}
+
 /* In two halves, so that only the last product can leave the range of normal numbers. */
 static inline vf32 vscale2(vf32 x, vf32 n) {
     vi32 e = vcvt(n), h = visra(e, 1);

@@ -132,6 +132,42 @@ static inline vf32 vtof(vi32 a) {
     return _mm512_cvtepi32_ps(a);
 }
 
+static inline vi32 vimax(vi32 a, vi32 b) {
+    return _mm512_max_epi32(a, b);
+}
+static inline vf32 vmaxabs(vf32 a, vf32 b) {
+    return _mm512_range_ps(a, b, 0x0b);
+}
+static inline __m512i vstep_of(__m512i a, __m512i b, int sum) {
+    return sum ? _mm512_add_epi32(a, b) : _mm512_max_epi32(a, b);
+}
+/* Pairs of vectors become one whose halves are theirs, four times. */
+static inline vi32 vrows_of(const vi32 v[FR_VLEN], int sum) {
+    __m512i a[8], b[4], c[2];
+    for (int i = 0; i < 8; i++)
+        a[i] = vstep_of(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                        _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]), sum);
+    for (int i = 0; i < 4; i++)
+        b[i] = vstep_of(_mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]),
+                        _mm512_unpackhi_epi64(a[2 * i], a[2 * i + 1]), sum);
+    for (int i = 0; i < 2; i++)
+        c[i] = vstep_of(_mm512_shuffle_i32x4(b[2 * i], b[2 * i + 1], 0x88),
+                        _mm512_shuffle_i32x4(b[2 * i], b[2 * i + 1], 0xdd), sum);
+    return vstep_of(_mm512_shuffle_i32x4(c[0], c[1], 0x88), _mm512_shuffle_i32x4(c[0], c[1], 0xdd),
+                    sum);
+}
+static inline vi32 vimax_of(const vi32 v[FR_VLEN]) {
+    return vrows_of(v, 0);
+}
+static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
+    return vrows_of(v, 1);
+}
+static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd)));
+}
+
 static inline vf32 vscale2(vf32 x, vf32 n) {
     return _mm512_scalef_ps(x, n);
 }

@@ -132,6 +132,24 @@ static inline vf32 vtof(vi32 a) {
     return vcvtq_f32_s32(a);
 }
 
+static inline vi32 vimax(vi32 a, vi32 b) {
+    return vmaxq_s32(a, b);
+}
+static inline vf32 vmaxabs(vf32 a, vf32 b) {
+    return vmax(vabs(a), vabs(b));
+}
+static inline vi32 vimax_of(const vi32 v[FR_VLEN]) {
+    return vpmaxq_s32(vpmaxq_s32(v[0], v[1]), vpmaxq_s32(v[2], v[3]));
+}
+static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
+    return vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3]));
+}
+static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
+    int16x8_t ab = vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1]));
+    int16x8_t cd = vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3]));
+    vst1q_s8(p, vcombine_s8(vqmovn_s16(ab), vqmovn_s16(cd)));
+}
+
 /* In two halves, so that only the last product can leave the range of normal numbers. */
 static inline vf32 vscale2(vf32 x, vf32 n) {
     vi32 e = vcvt(n), h = visra(e, 1);

@@ -131,6 +131,22 @@ static inline vf32 vtof(vi32 a) {
     return (float)a;
 }
 
+static inline vi32 vimax(vi32 a, vi32 b) {
+    return a > b ? a : b;
+}
+static inline vf32 vmaxabs(vf32 a, vf32 b) {
+    return vmax(vabs(a), vabs(b));
+}
+static inline vi32 vimax_of(const vi32 v[FR_VLEN]) {
+    return v[0];
+}
+static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
+    return v[0];
+}
+static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
+    for (int i = 0; i < 4; i++) p[i] = (int8_t)(v[i] < -128 ? -128 : v[i] > 127 ? 127 : v[i]);
+}
+
 static inline vf32 vscale2(vf32 x, vf32 n) {
     vi32 e = vcvt(n), h = visra(e, 1);
     return x * vfrombits(vishl(viadd(h, 127), 23)) * vfrombits(vishl(viadd(visub(e, h), 127), 23));

@@ -1,0 +1,314 @@
+/* qrow.c: rows of activations in few bits, over vec.h, with the bits of ref/qrow_ref.c.
+ *
+ * FR_VLEN groups at a time: first the largest value of each, then all their scales as one vector, then the
+ * codes. A code is what is nearest to the rounded quotient v / s; divisions are slow, so with y = 1 / s, rounded:
+ *
+ *   INT8, INT4  rint(v y) is the code unless v y is as near to the middle between two integers as it may be
+ *               off: |v y - v / s| <= |v / s| 2^-24, and the rounding of v / s is half of its last place.
+ *   NVFP4       q = v y, q += (v - q s) y is v / s to little more than half its last place, and exact when that
+ *               is a number of few bits. The middles t between two codes have three bits and s has four, so t s
+ *               is a float: when v is not it, v / s is at least 1 / 1.875 of a last place away from t. So q is
+ *               on the side of t where the rounded quotient is, or on it together with that.
+ *
+ * The rest is divided truly: groups with such a value in them, with scales at the ends of their type (where
+ * codes may be cut off), and FP8. */
+#include "kernel/kernel.h"
+#include "kernel/simd/vec.h"
+
+#ifdef FR_ISA
+
+#define MOST (FR_VLEN * 128) /* values of FR_VLEN groups */
+
+static float *scales_of(const fr_qrow *r, void *record) {
+    return (float *)((char *)record + r->scales);
+}
+static int32_t *less_of(const fr_qrow *r, void *record) {
+    return (int32_t *)((char *)record + r->less);
+}
+
+/* ---- values ---- */
+
+static inline void make(const float *x, float add, const float *by, size_t n, float *out) {
+    const vf32 a = vset1(add);
+    size_t i = 0;
+    for (; i + FR_VLEN <= n; i += FR_VLEN) {
+        vf32 v = vadd(vload(x + i), a);
+        vstore(out + i, by ? vmul(v, vload(by + i)) : v);
+    }
+    vf32 v = vadd(vload_n(x + i, n - i), a);
+    vstore_n(out + i, by ? vmul(v, vload_n(by + i, n - i)) : v, n - i);
+}
+
+/* n values from i on, 0 past the end: where they lie, or made in buf. same: -0 is no 0. */
+static inline const float *values(const fr_qrow *r, const float *x, float add, const float *by,
+                                  int64_t i, int64_t n, bool same, float *buf) {
+    int64_t have = r->k - i < n ? r->k - i : n;
+    if (have < 0) have = 0;
+    if (have == n && add == 0 && !by && !same) return x + i;
+    if (have) make(x + i, add, by ? by + i : NULL, (size_t)have, buf);
+    memset(buf + have, 0, (size_t)(n - have) * 4);
+    return buf;
+}
+
+/* The bits of the largest |v|, or of the largest v from 0 on where `positive`; not below those of infinity
+ * when something is not finite. One vector, whose largest lane it is. */
+static inline vi32 top_of(const float *v, int64_t n, bool positive) {
+    vi32 top = viset1(0), size = viset1(0);
+    for (int64_t i = 0; i < n; i += FR_VLEN) {
+        vi32 b = vbits(vload(v + i));
+        size = vimax(size, viand(b, viset1(0x7fffffff)));
+        if (positive) top = vimax(top, b);
+    }
+    if (!positive) return size;
+    vmask finite = vlt(vfrombits(size), vset1(INFINITY));
+    return vbits(vsel(finite, vfrombits(top), vfrombits(size)));
+}
+
+/* The same of each group. */
+static inline vf32 tops_of(const float *v, int groups, int group, bool positive) {
+    vi32 row[FR_VLEN];
+    for (int g = 0; g < groups; g++) row[g] = top_of(v + g * group, group, positive);
+    for (int g = groups; g < FR_VLEN; g++) row[g] = viset1(0);
+    return vfrombits(vimax_of(row));
+}
+
+/* a >= 0 in a float of few bits: ties to even, what is larger becomes `most`. Adding 1.5 * 2^23 last places
+ * leaves no bits below one. */
+static inline vf32 round_small(vf32 a, int mantissa, int least_exponent, float most) {
+    a = vmin(a, vset1(most));
+    vi32 e = viand(vbits(a), viset1(0x7f800000));
+    e = vimax(e, viset1((127 + least_exponent) << 23));
+    vf32 magic = vfrombits(viadd(e, viset1(((23 - mantissa) << 23) + 0x400000)));
+    return vsub(vadd(a, magic), magic);
+}
+
+static inline void store_some(void *p, vf32 v, int n) {
+    if (n >= FR_VLEN)
+        vstore(p, v);
+    else
+        vstore_n(p, v, (size_t)n);
+}
+
+/* ---- integers ---- */
+
+/* The codes of a group, and their sums by lanes; false when one of them is too close to call. */
+static inline bool near_codes(const float *v, int group, float y, bool positive, float limit,
+                              int8_t *codes, vi32 *sum) {
+    const vf32 magic = vset1(12582912.0f), vy = vset1(y); /* 1.5 * 2^23 */
+    vf32 worst = vzero();
+    vi32 total = viset1(0);
+    for (int i = 0; i < group; i += 4 * FR_VLEN) {
+        vi32 c[4];
+        for (int j = 0; j < 4; j++) {
+            vf32 x = vload(v + i + j * FR_VLEN), t = vfma(x, vy, magic);
+            if (positive) t = vmax(t, magic);
+            worst = vmaxabs(worst, vfma(x, vy, vsub(magic, t)));
+            c[j] = visub(vbits(t), vbits(magic));
+            total = viadd(total, c[j]);
+        }
+        vistore_i8(codes + i, c);
+    }
+    *sum = total;
+    return !vany(vlt(vset1(limit), worst));
+}
+
+static vi32 divided_codes(const float *v, int group, float s, float least, float most,
+                          int8_t *codes) {
+    vi32 total = viset1(0);
+    memset(codes, 0, (size_t)group);
+    for (int i = 0; s == s && i < group; i += 4 * FR_VLEN) {
+        vi32 c[4];
+        for (int j = 0; j < 4; j++) {
+            vf32 x = vround(vdiv(vload(v + i + j * FR_VLEN), vset1(s)));
+            c[j] = vcvt(vmin(vmax(x, vset1(least)), vset1(most)));
+            total = viadd(total, c[j]);
+        }
+        vistore_i8(codes + i, c);
+    }
+    return total;
+}
+
+/* How far a quotient must be from the middle between two codes: see above, and the rounding of the rest. */
+#define LIMIT_INT8 (0.5f - 0x1p-16f) /* off by 127 * 2^-24 + 2^-18 + 2^-25 */
+#define LIMIT_INT4 (0.5f - 0x1p-19f) /* 15 * 2^-24 + 2^-21 + 2^-25 */
+
+static void int8(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
+    int8_t *codes = record;
+    int32_t *less = less_of(r, record), lane[FR_VLEN], start = 0;
+    float buf[MOST], top = 0;
+    vi32 most = viset1(0), total = viset1(0);
+    for (int64_t i = 0; i < r->padded; i += MOST) {
+        int64_t n = r->padded - i < MOST ? r->padded - i : MOST;
+        most = vimax(most, top_of(values(r, x, add, by, i, n, false, buf), n, false));
+    }
+    vistore(lane, most);
+    for (int i = 1; i < FR_VLEN; i++) lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
+    memcpy(&top, lane, 4);
+    float s = top == 0 ? 1.0f : isfinite(top) ? top / 127.0f : NAN;
+    if (s == 0) s = 1.0f;
+    bool plain = s >= 0x1p-126f;
+    for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
+        int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
+        const float *v = values(r, x, add, by, g0 * 128, groups * 128, false, buf);
+        vi32 sum[FR_VLEN];
+        for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
+        for (int g = 0; g < groups; g++) {
+            int8_t *c = codes + (g0 + g) * 128;
+            if (!plain || !near_codes(v + g * 128, 128, 1.0f / s, false, LIMIT_INT8, c, &sum[g]))
+                sum[g] = divided_codes(v + g * 128, 128, s, -127, 127, c);
+        }
+        vi32 sums = visum_of(sum);
+        total = viadd(total, sums);
+        store_some(less + g0, vfrombits(visub(viset1(0), sums)), groups);
+    }
+    vistore(lane, total);
+    for (int i = 0; i < FR_VLEN; i++) start -= 128 * lane[i];
+    *scales_of(r, record) = s;
+    memcpy((char *)record + r->start, &start, 4);
+}
+
+static inline void int4_row(const fr_qrow *r, const float *x, float add, const float *by,
+                            bool positive, void *record) {
+    const float most = positive ? 15 : 7, least = positive ? 0 : -7;
+    const vf32 one = vset1(1.0f);
+    int8_t *codes = record;
+    float buf[FR_VLEN * 64], s[FR_VLEN], y[FR_VLEN];
+    for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
+        int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
+        const float *v = values(r, x, add, by, g0 * 64, groups * 64, false, buf);
+        vf32 top = tops_of(v, groups, 64, positive);
+        vmask finite = vlt(top, vset1(INFINITY));
+        vf32 vs = round_small(vdiv(top, vset1(most)), 10, -14, 65504.0f);
+        vs = vsel(veq(vs, vzero()), one, vs);
+        vmask plain = vmand(finite, vmand(vle(vset1(0x1p-14f), vs), vlt(vs, vset1(65504.0f))));
+        vs = vsel(finite, vs, vset1(NAN));
+        vstore(s, vs);
+        vstore(y, vsel(plain, vdiv(one, vs), vzero()));
+        vi32 sum[FR_VLEN];
+        for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
+        for (int g = 0; g < groups; g++) {
+            int8_t *c = codes + (g0 + g) * 64;
+            if (y[g] == 0 || !near_codes(v + g * 64, 64, y[g], positive, LIMIT_INT4, c, &sum[g]))
+                sum[g] = divided_codes(v + g * 64, 64, s[g], least, most, c);
+        }
+        store_some(scales_of(r, record) + g0, vs, groups);
+        vi32 less = vishl(visub(viset1(0), visum_of(sum)), 3);
+        store_some(less_of(r, record) + g0, vfrombits(less), groups);
+    }
+}
+static void int4(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
+    int4_row(r, x, add, by, false, record);
+}
+static void uint4(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
+    int4_row(r, x, add, by, true, record);
+}
+
+/* ---- NVFP4 ---- */
+
+/* Twice the E2M1 value nearest to q / 2, where that is below 7: one bit after the first, and steps of one
+ * below 4. */
+static inline vi32 doubled(vf32 q) {
+    vi32 e = vimax(viand(vbits(q), viset1(0x7f800000)), viset1(128 << 23));
+    vf32 magic = vfrombits(viadd(e, viset1((22 << 23) + 0x400000)));
+    return vcvt(vsub(vadd(q, magic), magic));
+}
+
+static vi32 divided_block(const float *v, float s, int8_t *codes) {
+    int32_t c[16];
+    vi32 total = viset1(0);
+    memset(codes, 0, 16);
+    for (int i = 0; s == s && i < 16; i += FR_VLEN) {
+        vf32 q = vmul(vdiv(vload(v + i), vset1(s)), vset1(2));
+        vi32 d = doubled(vmin(vmax(q, vset1(-12)), vset1(12)));
+        total = viadd(total, d);
+        vistore(c + i, d);
+    }
+    for (int i = 0; s == s && i < 16; i++) codes[i] = (int8_t)c[i];
+    return total;
+}
+
+static void nvfp4(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
+    const vf32 one = vset1(1.0f);
+    int8_t *codes = record;
+    float buf[FR_VLEN * 16 + 64], s[FR_VLEN], y[FR_VLEN];
+    for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
+        int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
+        const float *v = values(r, x, add, by, g0 * 16, groups * 16, false, buf);
+        vf32 top = tops_of(v, groups, 16, false);
+        vmask finite = vlt(top, vset1(INFINITY));
+        vf32 vs = round_small(vdiv(top, vset1(6.0f)), 3, -6, 448.0f);
+        vs = vsel(veq(vs, vzero()), one, vs);
+        vmask plain = vmand(finite, vmand(vle(vset1(0x1p-6f), vs), vlt(vs, vset1(448.0f))));
+        vs = vsel(finite, vs, vset1(NAN));
+        vstore(s, vs);
+        vstore(y, vsel(plain, vdiv(one, vs), vzero()));
+        vi32 sum[FR_VLEN];
+        for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
+        for (int i = 0; i < groups * 16; i += 4 * FR_VLEN) {
+            vi32 c[4];
+            for (int j = 0; j < 4; j++) {
+                int at = i + j * FR_VLEN, g = at / 16;
+                vf32 a = vload(v + at), y2 = vset1(2 * y[g]), q = vmul(a, y2);
+                c[j] = doubled(vfma(vfnma(q, vset1(s[g] / 2), a), y2, q));
+                sum[g] = viadd(sum[g], c[j]);
+            }
+            vistore_i8(codes + g0 * 16 + i, c);
+        }
+        for (int g = 0; g < groups; g++)
+            if (y[g] == 0) sum[g] = divided_block(v + g * 16, s[g], codes + (g0 + g) * 16);
+        store_some(scales_of(r, record) + g0, vmul(vs, vset1(0.25f)), groups);
+        vi32 n = visum_of(sum), less = visub(viset1(0), viadd(vishl(n, 3), vishl(n, 2)));
+        store_some(less_of(r, record) + g0, vfrombits(less), groups);
+    }
+}
+
+/* ---- 16-bit codes ---- */
+
+static void fp8(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
+    uint16_t *codes = record;
+    float buf[MOST], s[FR_VLEN];
+    for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
+        int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
+        const float *v = values(r, x, add, by, g0 * 128, groups * 128, true, buf);
+        vf32 top = tops_of(v, groups, 128, false);
+        vf32 vs = vmax(vdiv(top, vset1(448.0f)), vset1(0x1p-126f));
+        vs = vsel(veq(top, vzero()), vset1(1.0f), vs);
+        vs = vsel(vlt(top, vset1(INFINITY)), vs, vset1(NAN));
+        vstore(s, vs);
+        store_some(scales_of(r, record) + g0, vs, groups);
+        for (int g = 0; g < groups; g++) {
+            uint16_t *c = codes + (g0 + g) * 128;
+            if (s[g] != s[g]) memset(c, 0, 256);
+            for (int i = 0; s[g] == s[g] && i < 128; i += FR_VLEN) {
+                vf32 q = vdiv(vload(v + g * 128 + i), vset1(s[g]));
+                vstore_bf16(c + i, vcopysign(round_small(vabs(q), 3, -6, 448.0f), q));
+            }
+        }
+    }
+}
+
+static void bf16(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
+    uint16_t *codes = record;
+    float buf[MOST], *less = (float *)((char *)record + r->less);
+    for (int64_t g = 0; g < r->groups; g++) {
+        const float *v = values(r, x, add, by, g * r->group, r->group, true, buf);
+        uint16_t *c = codes + g * r->group;
+        vf32 sum = vzero();
+        for (int i = 0; i < r->group; i += FR_VLEN) {
+            vstore_bf16(c + i, vload(v + i));
+            sum = vadd(sum, vload_bf16(c + i));
+        }
+        less[g] = -vsum(sum);
+    }
+}
+
+void FR_NAME(fr_qrow_fill)(fr_qrow_kernels *out) {
+    out->quantize[FR_ROWS_INT8] = int8;
+    out->quantize[FR_ROWS_INT4] = int4;
+    out->quantize[FR_ROWS_UINT4] = uint4;
+    out->quantize[FR_ROWS_NVFP4] = nvfp4;
+    out->quantize[FR_ROWS_FP8] = fp8;
+    out->quantize[FR_ROWS_BF16] = bf16;
+}
+
+#endif
