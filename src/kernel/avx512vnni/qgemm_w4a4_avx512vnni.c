@@ -14,6 +14,8 @@
 #define GROUP 64
 /* Groups of a tile's weights that stay in the first cache while all its parts read them. */
 #define CHUNK 8
+/* Bytes of codes between what is asked for and what is used. */
+#define AHEAD 4096
 
 /* Assembly, because gcc 12 copies and spills the sums of the intrinsic. */
 static inline __attribute__((always_inline)) void dot(__m512i *sum, __m512i weights,
@@ -49,12 +51,14 @@ static inline __attribute__((always_inline)) void part(const int rows, const fr_
     }
     for (; groups > 0; groups--) {
         __m512i dots[PART][2];
+        _mm_prefetch(s + AHEAD / 16, _MM_HINT_T0); /* 16 bytes of codes for one of scales */
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++)
             dots[i][0] = dots[i][1] = _mm512_set1_epi32(*(const int32_t *)(x[i] + less));
 #pragma GCC unroll 16
         for (int k = 0; k < GROUP; k += 4) {
             __m512i both = _mm512_load_si512(b + 16 * k);
+            _mm_prefetch(b + 16 * k + AHEAD, _MM_HINT_T0);
             __m512i first = _mm512_and_si512(both, low);
             __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
 #pragma GCC unroll 6
