@@ -1,10 +1,8 @@
 /* bench_peaks.c: `frugal bench peaks`: prints what op/peaks.h measures. */
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/bench.h"
 #include "op/op.h"
-
-int fr_cli_bench_peaks(int argc, char **argv);
 
 static void print_json(const fr_peaks *p) {
     printf("{\"table\": \"%s\", \"threads\": %d", p->table, p->threads);
