@@ -130,5 +130,6 @@ void fr_qgemm_fill_avx2_int(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx2_float(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_w4a4(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_int(fr_qgemm_kernels *out);
+void fr_qgemm_fill_avx512bf16(fr_qgemm_kernels *out);
 
 #endif

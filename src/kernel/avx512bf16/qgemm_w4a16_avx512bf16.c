@@ -1,0 +1,118 @@
+/* qgemm_w4a16_avx512bf16.c: weights in 4 bits times rows of bf16: 12 x 32 tiles with VDPBF16PS.
+ *
+ * A code c becomes the bf16 number c - 8 by VPERMW in a table, which reads the low 5 bits of a 16-bit lane:
+ * the table repeats itself, so the fifth bit, the neighbour's, does not matter, and one shift brings up the
+ * next nibble of each lane. With 8 taken off here the sums stay small, and (zero - 8) less_g is what is left
+ * to add: for int4, whose zero is 8, nothing. */
+#include <immintrin.h>
+
+#include "kernel/kernel.h"
+
+#define MR 12
+#define NR 32
+
+static const uint16_t values[32] __attribute__((aligned(64))) = {
+    0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
+    0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040,
+    0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0,
+};
+
+static inline __m512bh lookup(__m512i codes) {
+    return (__m512bh)_mm512_permutexvar_epi16(codes, _mm512_load_si512(values));
+}
+
+static inline __m512bh pair(const char *a) {
+    return (__m512bh)_mm512_set1_epi32(*(const int32_t *)a);
+}
+
+/* Scales of half a panel in group g. */
+static inline __m512 scale_at(const fr_qtile *t, int64_t g, int half) {
+    const char *at = (const char *)t->b + t->panel->scales + (size_t)g * (NR * 2) + half * 32;
+    __m256i s = _mm256_load_si256((const __m256i *)at);
+    if (!t->panel->bf16_scales) return _mm512_cvtph_ps(s);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(s), 16));
+}
+
+static inline __m512 zero_at(const fr_qtile *t, int64_t g, int half) {
+    const char *at = (const char *)t->b + t->panel->zeros + (size_t)g * NR + half * 16;
+    __m512i z = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)at));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(z, _mm512_set1_epi32(8)));
+}
+
+/* One group. Few rows have a second set of sums, for the second pair of every four k, so that no sum waits
+ * for the one before. */
+static inline __attribute__((always_inline)) void group(const int rows, const fr_qtile *t,
+                                                        int64_t g) {
+    const bool two = rows <= 3;
+    const size_t lda = t->lda;
+    const char *a = (const char *)t->a + (size_t)(g * t->panel->group) * 2;
+    const char *b = (const char *)t->b + (size_t)g * t->panel->code_bytes;
+    const char *end = b + t->panel->code_bytes, *less = (const char *)t->a + t->row->less + 4 * g;
+    __m512 s[MR][2], s2[3][2];
+    __m512 z0 = zero_at(t, g, 0), z1 = zero_at(t, g, 1);
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) {
+        __m512 l = _mm512_set1_ps(*(const float *)(less + (size_t)i * lda));
+        s[i][0] = _mm512_mul_ps(z0, l), s[i][1] = _mm512_mul_ps(z1, l);
+        if (two) s2[i][0] = s2[i][1] = _mm512_setzero_ps();
+    }
+    for (; b < end; b += 64, a += 8) {
+        __m512i x = _mm512_load_si512(b);
+        __m512bh w0 = lookup(x), w1 = lookup(_mm512_srli_epi16(x, 8));
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            __m512bh v = pair(a + (size_t)i * lda);
+            s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
+            s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
+        }
+        w0 = lookup(_mm512_srli_epi16(x, 4)), w1 = lookup(_mm512_srli_epi16(x, 12));
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            __m512bh v = pair(a + (size_t)i * lda + 4);
+            __m512 *to = two ? s2[i] : s[i];
+            to[0] = _mm512_dpbf16_ps(to[0], v, w0);
+            to[1] = _mm512_dpbf16_ps(to[1], v, w1);
+        }
+    }
+    __m512 by0 = scale_at(t, g, 0), by1 = scale_at(t, g, 1);
+    float *sum = t->sum;
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++, sum += t->lds) {
+        if (two) {
+            s[i][0] = _mm512_add_ps(s[i][0], s2[i][0]);
+            s[i][1] = _mm512_add_ps(s[i][1], s2[i][1]);
+        }
+        _mm512_store_ps(sum, _mm512_fmadd_ps(s[i][0], by0, _mm512_load_ps(sum)));
+        _mm512_store_ps(sum + 16, _mm512_fmadd_ps(s[i][1], by1, _mm512_load_ps(sum + 16)));
+    }
+}
+
+static inline __attribute__((always_inline)) void groups(const int rows, const fr_qtile *t) {
+    float *sum = t->sum;
+    for (int i = 0; i < rows && !t->add; i++, sum += t->lds) {
+        _mm512_store_ps(sum, _mm512_setzero_ps());
+        _mm512_store_ps(sum + 16, _mm512_setzero_ps());
+    }
+    for (int64_t g = t->g0; g < t->g0 + t->groups; g++) group(rows, t, g);
+}
+
+static void tile_w4a16(const fr_qtile *t) {
+    switch (t->rows) {
+    case 1: groups(1, t); break;
+    case 2: groups(2, t); break;
+    case 3: groups(3, t); break;
+    case 4: groups(4, t); break;
+    case 5: groups(5, t); break;
+    case 6: groups(6, t); break;
+    case 7: groups(7, t); break;
+    case 8: groups(8, t); break;
+    case 9: groups(9, t); break;
+    case 10: groups(10, t); break;
+    case 11: groups(11, t); break;
+    default: groups(12, t); break;
+    }
+}
+
+void fr_qgemm_fill_avx512bf16(fr_qgemm_kernels *out) {
+    out->way[FR_Q_W4A16] = (struct fr_qgemm_way){MR, NR, tile_w4a16};
+}
