@@ -66,6 +66,7 @@ void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
     if (cpu & FR_CPU_AVX512VNNI) {
         fr_qgemm_fill_avx512vnni_int(out);
         fr_qgemm_fill_avx512vnni_w4a4(out);
+        fr_qgemm_fill_avx512vnni_nvfp4(out);
     }
     if (cpu & FR_CPU_AVX512BF16) fr_qgemm_fill_avx512bf16(out);
 #elif defined(__aarch64__)
