@@ -7,10 +7,25 @@ static const char *const names[FR_ROWS_KINDS] = {
     [FR_ROWS_NVFP4] = "nvfp4", [FR_ROWS_FP8] = "fp8",   [FR_ROWS_BF16] = "bf16",
 };
 
-typedef enum values { NORMAL, WIDE, EXTREME, ZEROS, TIES, TINY, VALUES } values;
-static const char *const value_names[] = {"normal", "wide", "extreme", "zeros", "ties", "tiny"};
+typedef enum values { NORMAL, WIDE, EXTREME, ZEROS, TIES, TINY, NEAR, VALUES } values;
+static const char *const value_names[] = {"normal", "wide", "extreme", "zeros",
+                                          "ties",   "tiny", "near"};
 
-static float *make(size_t n, values how) {
+/* Quarters of a scale that comes out exactly, or a last place or two beside them: the middles between codes
+ * and their neighbours. */
+static void make_near(fr_rows_kind kind, size_t n, float *x) {
+    static const int top[FR_ROWS_KINDS] = {1, 127, 7, 15, 6, 448, 1};
+    static const int bits[FR_ROWS_KINDS] = {1, 16, 10, 10, 3, 14, 1};
+    float s = 1 + (float)(check_random() % (1u << bits[kind])) / (float)(1u << bits[kind]);
+    for (size_t i = 0; i < n; i++) {
+        float v = s * 0.25f * (float)(check_random() % (4 * (unsigned)top[kind] - 1));
+        for (uint32_t j = check_random() % 3; j > 0 && v > 0; j--)
+            v = nextafterf(v, check_random() % 2 ? INFINITY : 0);
+        x[i] = i % 16 == 0 ? s * (float)top[kind] : check_random() % 2 ? v : -v;
+    }
+}
+
+static float *make(fr_rows_kind kind, size_t n, values how) {
     float *x = check_f32(n, how == WIDE      ? CHECK_WIDE
                             : how == EXTREME ? CHECK_EXTREME
                                              : CHECK_NORMAL);
@@ -22,6 +37,7 @@ static float *make(size_t n, values how) {
                                : (float)((int)(check_random() % 513) - 256) * 0.5f * 21.0f;
         if (how == TINY) x[i] *= i / 64 % 2 ? 1e-41f : 1e-5f;
     }
+    if (how == NEAR) make_near(kind, n, x);
     return x;
 }
 
@@ -80,7 +96,7 @@ static void run(const fr_kernels *k, const fr_kernels *ref) {
                     continue;
                 fr_qrow r;
                 fr_qrow_of((fr_rows_kind)kind, lengths[l], l % 2 ? 64 : 0, &r);
-                const float *x = make((size_t)lengths[l], (values)how);
+                const float *x = make((fr_rows_kind)kind, (size_t)lengths[l], (values)how);
                 const float *by = check_range((size_t)lengths[l], 0.1f, 3.0f);
                 check_one(k, ref, &r, x, 0, NULL);
                 check_one(k, ref, &r, x, 0.171875f, NULL);
@@ -106,7 +122,8 @@ static void bench(const fr_kernels *k) {
         if (!check_begin("qrow.%s", names[kind])) continue;
         timing t = {.k = k};
         fr_qrow_of((fr_rows_kind)kind, 3072, 0, &t.r);
-        t.x = check_f32(3072, CHECK_NORMAL), t.out = record(t.r.bytes);
+        t.out = record(t.r.bytes);
+        t.x = kind == FR_ROWS_UINT4 ? check_range(3072, 0, 4) : check_f32(3072, CHECK_NORMAL);
         char name[32];
         snprintf(name, sizeof name, "qrow.%s 3072", names[kind]);
         check_bench(name, CHECK_NO_PEAK, 3072, 3072 * 4 + (double)t.r.bytes, once, &t);

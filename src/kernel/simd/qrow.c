@@ -100,8 +100,9 @@ static inline bool near_codes(const float *v, int group, float y, bool positive,
     for (int i = 0; i < group; i += 4 * FR_VLEN) {
         vi32 c[4];
         for (int j = 0; j < 4; j++) {
-            vf32 x = vload(v + i + j * FR_VLEN), t = vfma(x, vy, magic);
-            if (positive) t = vmax(t, magic);
+            vf32 x = vload(v + i + j * FR_VLEN);
+            if (positive) x = vmax(x, vzero());
+            vf32 t = vfma(x, vy, magic);
             worst = vmaxabs(worst, vfma(x, vy, vsub(magic, t)));
             c[j] = visub(vbits(t), vbits(magic));
             total = viadd(total, c[j]);
