@@ -1,0 +1,78 @@
+/* rules.c: GenEval's rules: which objects a clause takes, and what must be true of them. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "world/judge.h"
+
+/* The first `count` objects of the class, by falling iou. */
+static int take(const fr_sight *s, fr_shape_class class, int count, const fr_found **out) {
+    int n = 0;
+    for (int i = 0; i < s->objects && n < count; i++)
+        if (s->object[i].class == class) out[n++] = &s->object[i];
+    return n;
+}
+
+static void because(fr_verdict *v, const char *fmt, ...) FR_PRINTF(2, 3);
+static void because(fr_verdict *v, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(v->reason, sizeof v->reason, fmt, args);
+    va_end(args);
+    v->correct = v->strict = false;
+}
+
+typedef struct matched {
+    int n;
+    const fr_found *object[FR_JUDGE_OBJECTS];
+} matched;
+
+static bool check_colour(const fr_clause *c, const matched *m, fr_verdict *v) {
+    for (int i = 0; c->colour >= 0 && i < m->n; i++)
+        if ((int)m->object[i]->colour != c->colour) {
+            because(v, "the %s is %s, not %s", fr_class_names[c->class],
+                    fr_colour_names[m->object[i]->colour], fr_colour_names[c->colour]);
+            return false;
+        }
+    return true;
+}
+
+static bool check_place(const fr_prompt *p, const fr_clause *c, const matched *all,
+                        const matched *m, fr_verdict *v) {
+    if (c->relation < 0) return true;
+    const matched *target = &all[c->target];
+    for (int i = 0; i < m->n; i++)
+        for (int j = 0; j < target->n; j++)
+            if (!fr_box_relation(m->object[i]->box, target->object[j]->box,
+                                 (fr_relation)c->relation, 0.5f)) {
+                because(v, "the %s is not %s the %s", fr_class_names[c->class],
+                        fr_relation_names[c->relation],
+                        fr_class_names[p->include[c->target].class]);
+                return false;
+            }
+    return true;
+}
+
+fr_verdict fr_judge_prompt(const fr_prompt *p, const fr_sight *s) {
+    fr_verdict v = {.correct = true};
+    matched m[FR_SCENE_CLAUSES];
+    const fr_found *unused[FR_JUDGE_OBJECTS];
+    int asked = 0;
+    for (int i = 0; i < p->includes; i++) {
+        const fr_clause *c = &p->include[i];
+        m[i].n = take(s, c->class, c->count, m[i].object);
+        asked += c->count;
+        if (m[i].n < c->count) {
+            because(&v, "%d of %d %s", m[i].n, c->count, fr_class_names[c->class]);
+            return v;
+        }
+        if (!check_colour(c, &m[i], &v) || !check_place(p, c, m, &m[i], &v)) return v;
+    }
+    for (int i = 0; i < p->excludes; i++)
+        if (take(s, p->exclude[i].class, p->exclude[i].count, unused) >= p->exclude[i].count) {
+            because(&v, "%d %s or more", p->exclude[i].count, fr_class_names[p->exclude[i].class]);
+            return v;
+        }
+    v.strict = s->parts == asked;
+    if (!v.strict) snprintf(v.reason, sizeof v.reason, "%d things, not %d", s->parts, asked);
+    return v;
+}

@@ -1,0 +1,171 @@
+/* scene.c: what is in a scene: names, colours, and how scenes are drawn by lot. */
+#include "world/scene.h"
+
+#include <math.h>
+
+const char *const fr_class_names[FR_SHAPE_CLASSES] = {"circle", "square", "triangle", "diamond",
+                                                      "cross",  "ring",   "star",     "dome"};
+const char *const fr_colour_names[FR_COLOURS] = {"red",    "green",  "blue",  "yellow",
+                                                 "purple", "orange", "black", "white"};
+const char *const fr_relation_names[FR_RELATIONS] = {"left of", "right of", "above", "below"};
+const char *const fr_tag_names[FR_SCENE_TAGS] = {"single_object", "two_object", "counting",
+                                                 "colors",        "position",   "color_attr"};
+const float fr_background[3] = {0.60f, 0.60f, 0.60f};
+const float fr_palette[FR_COLOURS][3] = {
+    {0.85f, 0.10f, 0.10f}, {0.10f, 0.65f, 0.20f}, {0.10f, 0.25f, 0.85f}, {0.95f, 0.90f, 0.10f},
+    {0.55f, 0.10f, 0.65f}, {0.95f, 0.50f, 0.05f}, {0.05f, 0.05f, 0.05f}, {0.98f, 0.98f, 0.98f},
+};
+
+#define WORLD_STREAM 0x776f726c64ull << 24 /* "world" */
+#define SPLIT_SEED   0x68656c646f7574ull   /* "heldout" */
+
+/* A tenth of all numbers. */
+static bool one_in_ten(uint64_t number) {
+    uint32_t word[4];
+    fr_philox(SPLIT_SEED, WORLD_STREAM, number, word);
+    return word[0] % 10 == 0;
+}
+
+bool fr_held_out_pair(fr_colour c1, fr_shape_class k1, fr_colour c2, fr_shape_class k2) {
+    uint64_t a = (uint64_t)c1 * FR_SHAPE_CLASSES + (uint64_t)k1;
+    uint64_t b = (uint64_t)c2 * FR_SHAPE_CLASSES + (uint64_t)k2;
+    return one_in_ten(FR_MIN(a, b) * 64 + FR_MAX_OF(a, b));
+}
+
+/* "a left of b" says the same as "b right of a". */
+bool fr_held_out_triple(fr_shape_class a, fr_relation r, fr_shape_class b) {
+    bool turn = r == FR_RIGHT_OF || r == FR_BELOW;
+    uint64_t first = turn ? b : a, second = turn ? a : b, axis = r == FR_ABOVE || r == FR_BELOW;
+    return one_in_ten(1u << 16 | axis << 8 | first << 4 | second);
+}
+
+fr_box fr_shape_box(const fr_shape *s) {
+    /* In units of r: half the width, top, bottom. sin and cos of the star's points. */
+    static const float half[FR_SHAPE_CLASSES] = {1, 0.88f, 1, 1.1f, 1, 1, 1.0461622f, 1};
+    static const float top[FR_SHAPE_CLASSES] = {-1, -0.88f, -1, -1.1f, -1, -1, -1.1f, -0.5f};
+    static const float bottom[FR_SHAPE_CLASSES] = {1, 0.88f, 0.8f, 1.1f, 1, 1, 0.8899187f, 0.5f};
+    float w = half[s->class] * s->r;
+    return (fr_box){s->x - w, s->y + top[s->class] * s->r, s->x + w,
+                    s->y + bottom[s->class] * s->r};
+}
+
+static float shrink(float x, float by) {
+    return x > by ? x - by : x < -by ? x + by : 0.0f;
+}
+
+bool fr_box_relation(fr_box a, fr_box b, fr_relation r, float cut) {
+    float dx = (a.x0 + a.x1 - b.x0 - b.x1) / 2, dy = (a.y0 + a.y1 - b.y0 - b.y1) / 2;
+    dx = shrink(dx, 0.1f * (a.x1 - a.x0 + b.x1 - b.x0));
+    dy = shrink(dy, 0.1f * (a.y1 - a.y0 + b.y1 - b.y0));
+    float length = sqrtf(dx * dx + dy * dy);
+    if (length == 0) return false;
+    switch (r) {
+    case FR_LEFT_OF: return dx / length < -cut;
+    case FR_RIGHT_OF: return dx / length > cut;
+    case FR_ABOVE: return dy / length < -cut;
+    default: return dy / length > cut;
+    }
+}
+
+static float between(fr_rng *g, float lo, float hi) {
+    return lo + (hi - lo) * fr_rng_uniform(g);
+}
+
+/* Centres and radii so that no two shapes touch; false when they do not fit. */
+static bool place(fr_rng *g, fr_scene *s) {
+    float unit = (float)s->size / 64;
+    for (int i = 0; i < s->shapes; i++) {
+        fr_shape *a = &s->shape[i];
+        bool clear = false;
+        for (int t = 0; t < 40 && !clear; t++) {
+            a->r = between(g, 7, 10) * unit;
+            float margin = 1.15f * a->r + unit;
+            a->x = between(g, margin, (float)s->size - margin);
+            a->y = between(g, margin, (float)s->size - margin);
+            clear = true;
+            for (int j = 0; j < i; j++) {
+                const fr_shape *b = &s->shape[j];
+                float apart = fmaxf(fabsf(a->x - b->x), fabsf(a->y - b->y));
+                if (apart < 1.12f * (a->r + b->r) + 3 * unit) clear = false;
+            }
+        }
+        if (!clear) return false;
+    }
+    return true;
+}
+
+static void pick(fr_rng *g, fr_shape *s) {
+    s->class = (fr_shape_class)fr_rng_below(g, FR_SHAPE_CLASSES);
+    s->colour = (fr_colour)fr_rng_below(g, FR_COLOURS);
+}
+
+static fr_clause clause(const fr_shape *s, bool with_colour) {
+    return (fr_clause){s->class, 1, with_colour ? (int)s->colour : -1, -1, 0};
+}
+
+/* Two shapes of different classes; with colours that the split may show. */
+static void pick_two(fr_rng *g, fr_scene *s, bool pairs, fr_scene_split split) {
+    fr_shape *a = &s->shape[0], *b = &s->shape[1];
+    for (;;) {
+        pick(g, a), pick(g, b);
+        if (a->class == b->class) continue;
+        if (!pairs || split == FR_SPLIT_ALL) return;
+        bool out = fr_held_out_pair(a->colour, a->class, b->colour, b->class);
+        if (out == (split == FR_SPLIT_UNSEEN)) return;
+    }
+}
+
+/* A relation that holds, with something to spare for what pixels take away; -1: none may be said. */
+static int pick_relation(fr_rng *g, const fr_scene *s, fr_scene_split split) {
+    const fr_shape *b = &s->shape[0], *a = &s->shape[1];
+    int holds[FR_RELATIONS], n = 0;
+    for (int r = 0; r < FR_RELATIONS; r++) {
+        if (!fr_box_relation(fr_shape_box(a), fr_shape_box(b), (fr_relation)r, 0.58f)) continue;
+        bool out = fr_held_out_triple(a->class, (fr_relation)r, b->class);
+        if (split == FR_SPLIT_ALL || out == (split == FR_SPLIT_UNSEEN)) holds[n++] = r;
+    }
+    return n ? holds[fr_rng_below(g, (uint32_t)n)] : -1;
+}
+
+/* One try; false where the lot fell on something that does not fit. */
+static bool attempt(fr_rng *g, fr_scene *s, fr_scene_split split) {
+    fr_prompt *p = &s->prompt;
+    bool coloured = p->tag == FR_COLORS || p->tag == FR_COLOR_ATTR;
+    bool two = p->tag == FR_TWO_OBJECT || p->tag == FR_POSITION || p->tag == FR_COLOR_ATTR;
+    p->excludes = 0;
+    if (two) {
+        s->shapes = 2;
+        pick_two(g, s, p->tag == FR_COLOR_ATTR, split);
+    } else {
+        s->shapes = p->tag == FR_COUNTING ? 2 + (int)fr_rng_below(g, 3) : 1;
+        for (int i = 0; i < s->shapes; i++) {
+            pick(g, &s->shape[i]);
+            s->shape[i].class = s->shape[0].class;
+        }
+    }
+    if (!place(g, s)) return false;
+    p->includes = two ? 2 : 1;
+    for (int i = 0; i < p->includes; i++) p->include[i] = clause(&s->shape[i], coloured);
+    if (p->tag == FR_COUNTING) {
+        p->include[0].count = s->shapes;
+        p->excludes = 1;
+        p->exclude[0] = (fr_clause){s->shape[0].class, s->shapes + 1, -1, -1, 0};
+    }
+    if (p->tag == FR_POSITION) {
+        p->include[1].relation = pick_relation(g, s, split);
+        p->include[1].target = 0;
+        return p->include[1].relation >= 0;
+    }
+    return true;
+}
+
+void fr_scene_make(uint64_t seed, uint64_t index, int size, int tag, fr_scene_split split,
+                   fr_scene *out) {
+    fr_rng g = fr_rng_new(seed, WORLD_STREAM ^ index);
+    *out = (fr_scene){.size = size};
+    uint32_t lot =
+        fr_rng_below(&g, FR_SCENE_TAGS); /* drawn in any case: a tag changes nothing else */
+    out->prompt.tag = (fr_scene_tag)(tag < 0 ? (int)lot : tag);
+    while (!attempt(&g, out, split)) {
+    }
+}
