@@ -1,0 +1,8 @@
+/* world.h: the face of the room: scenes by number, their pictures, and what a picture shows. */
+#ifndef FR_WORLD_H
+#define FR_WORLD_H
+
+#include "world/judge.h"
+#include "world/scene.h"
+
+#endif
