@@ -22,7 +22,7 @@
 
 #include "graph/graph.h"
 
-#define OP_MAX 8
+#define OP_MAX 16
 
 typedef struct op_in {
     fr_dtype dtype; /* FR_F32, FR_I32; FR_NOTYPE ends the list */

@@ -88,6 +88,22 @@ static void add_products(makings *m) {
     add(m, fr_rope(g, q, whole(m, "pos2", 3, (int64_t[]){2, 3, 2}), &turn));
 }
 
+/* Weights in few bits, with x in floats and as rows. No gradient: outputs alone keep these nodes. */
+static void add_few_bits(makings *m) {
+    fr_graph *g = m->g;
+    int64_t n = 5, k = 70;
+    fr_qweight w = {.format = "int4-g64", .n = n, .k = k};
+    w.part[0] = fr_input(g, "codes", FR_U8, 2, (int64_t[]){n, k / 2});
+    w.part[1] = fr_input(g, "scales", FR_F16, 2, (int64_t[]){n, 2});
+    fr_qlinear_opts o = {.act = FR_FN_SILU, .bias = REAL(n), .residual = REAL(2, 3, n)};
+    o.by = REAL(k), o.down = REAL(4, k), o.up = REAL(n, 4);
+    fr_output(g, "qlinear", fr_qlinear(g, REAL(2, 3, k), &w, &o, NULL));
+    fr_qlinear_opts rows = {.up = o.up, .next = FR_ROWS_INT8, .next_by = REAL(n)};
+    rows.low = REAL(2, 3, 4), rows.next_down = REAL(2, n);
+    fr_val x = fr_input(g, "rows", FR_U8, 3, (int64_t[]){2, 3, 192});
+    fr_output(g, "qlinear rows", fr_qlinear(g, x, &w, &rows, NULL));
+}
+
 static void add_pictures(makings *m) {
     fr_graph *g = m->g;
     fr_val x = REAL(2, 6, 6, 4), b = REAL(4), r = REAL(2, 3, 3, 4), video = REAL(1, 3, 4, 4, 4);
@@ -128,6 +144,7 @@ static fr_graph *samples(void) {
     add_values(&m);
     add_norms(&m);
     add_products(&m);
+    add_few_bits(&m);
     add_pictures(&m);
     add_moves(&m);
     if (fr_graph_check(m.g) != FR_OK) fail_msg("%s", fr_message());
