@@ -49,6 +49,7 @@ void fr_kernels_fill(unsigned cpu, fr_kernels *out) {
     fr_gemm_kernels_fill(cpu, &out->gemm);
     fr_rows_kernels_fill(cpu, &out->rows);
     fr_attn_kernels_fill(cpu, &out->attn);
+    fr_kvattn_kernels_fill(cpu, &out->kvattn);
     fr_conv_kernels_fill(cpu, &out->conv);
     fr_qrow_kernels_fill(cpu, &out->qrow);
     fr_qgemm_kernels_fill(cpu, &out->qgemm);
