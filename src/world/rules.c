@@ -4,12 +4,20 @@
 
 #include "world/judge.h"
 
-/* The first `count` objects of the class, by falling iou. */
-static int take(const fr_sight *s, fr_shape_class class, int count, const fr_found **out) {
+/* The first `count` objects of the class, by falling iou; colour -1: of any. */
+static int take(const fr_sight *s, fr_shape_class class, int colour, int count,
+                const fr_found **out) {
     int n = 0;
     for (int i = 0; i < s->objects && n < count; i++)
-        if (s->object[i].class == class) out[n++] = &s->object[i];
+        if (s->object[i].class == class && (colour < 0 || (int)s->object[i].colour == colour))
+            out[n++] = &s->object[i];
     return n;
+}
+
+/* GenEval takes the first objects of a class and then looks at their colours. "Exactly two red stars" is not
+ * among its tasks: there the colour chooses. */
+static int colour_to_take(const fr_prompt *p, const fr_clause *c) {
+    return p->tag == FR_EXACTLY ? c->colour : -1;
 }
 
 static void because(fr_verdict *v, const char *fmt, ...) FR_PRINTF(2, 3);
@@ -59,7 +67,7 @@ fr_verdict fr_judge_prompt(const fr_prompt *p, const fr_sight *s) {
     int asked = 0;
     for (int i = 0; i < p->includes; i++) {
         const fr_clause *c = &p->include[i];
-        m[i].n = take(s, c->class, c->count, m[i].object);
+        m[i].n = take(s, c->class, colour_to_take(p, c), c->count, m[i].object);
         asked += c->count;
         if (m[i].n < c->count) {
             because(&v, "%d of %d %s", m[i].n, c->count, fr_class_names[c->class]);
@@ -67,12 +75,14 @@ fr_verdict fr_judge_prompt(const fr_prompt *p, const fr_sight *s) {
         }
         if (!check_colour(c, &m[i], &v) || !check_place(p, c, m, &m[i], &v)) return v;
     }
-    for (int i = 0; i < p->excludes; i++)
-        if (take(s, p->exclude[i].class, p->exclude[i].count, unused) >= p->exclude[i].count) {
-            because(&v, "%d %s or more", p->exclude[i].count, fr_class_names[p->exclude[i].class]);
-            return v;
-        }
-    v.strict = s->parts == asked;
+    for (int i = 0; i < p->excludes; i++) {
+        const fr_clause *c = &p->exclude[i];
+        if (take(s, c->class, c->colour, c->count, unused) < c->count) continue;
+        because(&v, "%d %s or more", c->count, fr_class_names[c->class]);
+        return v;
+    }
+    /* "Exactly two red stars" says nothing of stars in other colours. */
+    v.strict = s->parts == asked || (p->tag == FR_EXACTLY && s->parts == s->objects);
     if (!v.strict) snprintf(v.reason, sizeof v.reason, "%d things, not %d", s->parts, asked);
     return v;
 }

@@ -8,8 +8,9 @@ const char *const fr_class_names[FR_SHAPE_CLASSES] = {"circle", "square", "trian
 const char *const fr_colour_names[FR_COLOURS] = {"red",    "green",  "blue",  "yellow",
                                                  "purple", "orange", "black", "white"};
 const char *const fr_relation_names[FR_RELATIONS] = {"left of", "right of", "above", "below"};
-const char *const fr_tag_names[FR_SCENE_TAGS] = {"single_object", "two_object", "counting",
-                                                 "colors",        "position",   "color_attr"};
+const char *const fr_tag_names[FR_ALL_TAGS] = {"single_object", "two_object",     "counting",
+                                               "colors",        "position",       "color_attr",
+                                               "three_object",  "color_position", "exactly"};
 const float fr_background[3] = {0.60f, 0.60f, 0.60f};
 const float fr_palette[FR_COLOURS][3] = {
     {0.85f, 0.10f, 0.10f}, {0.10f, 0.65f, 0.20f}, {0.10f, 0.25f, 0.85f}, {0.95f, 0.90f, 0.10f},
@@ -127,33 +128,69 @@ static int pick_relation(fr_rng *g, const fr_scene *s, fr_scene_split split) {
     return n ? holds[fr_rng_below(g, (uint32_t)n)] : -1;
 }
 
-/* One try; false where the lot fell on something that does not fit. */
-static bool attempt(fr_rng *g, fr_scene *s, fr_scene_split split) {
-    fr_prompt *p = &s->prompt;
-    bool coloured = p->tag == FR_COLORS || p->tag == FR_COLOR_ATTR;
-    bool two = p->tag == FR_TWO_OBJECT || p->tag == FR_POSITION || p->tag == FR_COLOR_ATTR;
-    p->excludes = 0;
-    if (two) {
-        s->shapes = 2;
-        pick_two(g, s, p->tag == FR_COLOR_ATTR, split);
-    } else {
-        s->shapes = p->tag == FR_COUNTING ? 2 + (int)fr_rng_below(g, 3) : 1;
-        for (int i = 0; i < s->shapes; i++) {
-            pick(g, &s->shape[i]);
-            s->shape[i].class = s->shape[0].class;
+static bool shows_two(fr_scene_tag tag) {
+    return tag == FR_TWO_OBJECT || tag == FR_POSITION || tag == FR_COLOR_ATTR ||
+           tag == FR_COLOR_POSITION;
+}
+
+/* Three shapes of different classes, without pairs that the split may not show. */
+static bool pick_three(fr_rng *g, fr_scene *s, fr_scene_split split) {
+    for (int i = 0; i < 3; i++) pick(g, &s->shape[i]);
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < i; j++) {
+            const fr_shape *a = &s->shape[i], *b = &s->shape[j];
+            if (a->class == b->class) return false;
+            if (split == FR_SPLIT_TRAIN &&
+                fr_held_out_pair(a->colour, a->class, b->colour, b->class))
+                return false;
         }
+    return true;
+}
+
+static bool pick_shapes(fr_rng *g, fr_scene *s, fr_scene_split split) {
+    fr_scene_tag tag = s->prompt.tag;
+    if (shows_two(tag)) {
+        s->shapes = 2;
+        pick_two(g, s, tag == FR_COLOR_ATTR || tag == FR_COLOR_POSITION, split);
+        return true;
     }
-    if (!place(g, s)) return false;
-    p->includes = two ? 2 : 1;
+    if (tag == FR_THREE_OBJECT) {
+        s->shapes = 3;
+        return pick_three(g, s, split);
+    }
+    bool many = tag == FR_COUNTING || tag == FR_EXACTLY;
+    s->shapes = many ? 2 + (int)fr_rng_below(g, 3) : 1;
+    for (int i = 0; i < s->shapes; i++) {
+        pick(g, &s->shape[i]);
+        s->shape[i].class = s->shape[0].class;
+    }
+    return true;
+}
+
+/* How many shapes have the colour of the first: those that "exactly" counts. */
+static int of_first_colour(const fr_scene *s) {
+    int n = 0;
+    for (int i = 0; i < s->shapes; i++) n += s->shape[i].colour == s->shape[0].colour;
+    return n;
+}
+
+static bool say(fr_rng *g, fr_scene *s, fr_scene_split split) {
+    fr_prompt *p = &s->prompt;
+    bool coloured = p->tag == FR_COLORS || p->tag >= FR_COLOR_ATTR;
+    bool many = p->tag == FR_COUNTING || p->tag == FR_EXACTLY;
+    p->excludes = 0;
+    p->includes = many ? 1 : s->shapes;
     for (int i = 0; i < p->includes; i++) p->include[i] = clause(&s->shape[i], coloured);
-    if (p->tag == FR_COUNTING) {
-        p->include[0].count = s->shapes;
+    if (many) {
+        int count = p->tag == FR_COUNTING ? s->shapes : of_first_colour(s);
+        if (count < 2) return false;
+        p->include[0].count = count;
         p->excludes = 1;
-        p->exclude[0] = (fr_clause){s->shape[0].class, s->shapes + 1, -1, -1, 0};
+        p->exclude[0] = p->include[0];
+        p->exclude[0].count = count + 1;
     }
-    if (p->tag == FR_POSITION) {
+    if (p->tag == FR_POSITION || p->tag == FR_COLOR_POSITION) {
         p->include[1].relation = pick_relation(g, s, split);
-        p->include[1].target = 0;
         return p->include[1].relation >= 0;
     }
     return true;
@@ -163,9 +200,10 @@ void fr_scene_make(uint64_t seed, uint64_t index, int size, int tag, fr_scene_sp
                    fr_scene *out) {
     fr_rng g = fr_rng_new(seed, WORLD_STREAM ^ index);
     *out = (fr_scene){.size = size};
-    uint32_t lot =
-        fr_rng_below(&g, FR_SCENE_TAGS); /* drawn in any case: a tag changes nothing else */
-    out->prompt.tag = (fr_scene_tag)(tag < 0 ? (int)lot : tag);
-    while (!attempt(&g, out, split)) {
+    uint32_t lot = fr_rng_u32(&g); /* drawn in any case: a tag changes nothing else */
+    if (tag < 0) tag = (int)(lot % FR_SCENE_TAGS);
+    if (tag == FR_ALL_TAGS) tag = (int)(lot % FR_ALL_TAGS);
+    out->prompt.tag = (fr_scene_tag)tag;
+    while (!pick_shapes(&g, out, split) || !place(&g, out) || !say(&g, out, split)) {
     }
 }

@@ -41,13 +41,17 @@ typedef enum fr_scene_tag {
     FR_COLORS,
     FR_POSITION,
     FR_COLOR_ATTR,
-    FR_SCENE_TAGS
+    FR_SCENE_TAGS,                   /* GenEval's; the rest is for variety in training */
+    FR_THREE_OBJECT = FR_SCENE_TAGS, /* "a red circle, a blue star and a white ring" */
+    FR_COLOR_POSITION,               /* "a red circle left of a blue star" */
+    FR_EXACTLY,                      /* "exactly two red stars" */
+    FR_ALL_TAGS
 } fr_scene_tag;
 
 extern const char *const fr_class_names[FR_SHAPE_CLASSES];
 extern const char *const fr_colour_names[FR_COLOURS];
 extern const char *const fr_relation_names[FR_RELATIONS]; /* "left of" ... */
-extern const char *const fr_tag_names[FR_SCENE_TAGS];     /* GenEval's: "single_object" ... */
+extern const char *const fr_tag_names[FR_ALL_TAGS];       /* GenEval's: "single_object" ... */
 extern const float fr_palette[FR_COLOURS][3];
 extern const float fr_background[3];
 
@@ -57,7 +61,8 @@ typedef struct fr_shape {
     float x, y, r; /* y grows downwards */
 } fr_shape;
 
-/* One thing that a picture must show (include) or must not show (exclude: fewer than `count`). */
+/* One thing that a picture must show (include: `count`, all of the colour when there is one) or must not show
+ * (exclude: fewer than `count`, of the colour when there is one). */
 typedef struct fr_clause {
     fr_shape_class class;
     int count;
@@ -90,7 +95,7 @@ typedef enum fr_scene_split {
     FR_SPLIT_ALL
 } fr_scene_split;
 
-/* Scene number `index` of a seed; tag -1: the six in turn by chance. size 64 or 128. */
+/* Scene number `index` of a seed. tag -1: one of the six by lot, FR_ALL_TAGS: of all. size 64 or 128. */
 void fr_scene_make(uint64_t seed, uint64_t index, int size, int tag, fr_scene_split split,
                    fr_scene *out);
 

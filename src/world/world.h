@@ -2,6 +2,7 @@
 #ifndef FR_WORLD_H
 #define FR_WORLD_H
 
+#include "world/caption.h"
 #include "world/judge.h"
 #include "world/scene.h"
 
