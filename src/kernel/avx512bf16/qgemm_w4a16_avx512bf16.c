@@ -10,6 +10,10 @@
 
 #define MR 12
 #define NR 32
+/* Few rows read panels from memory once: into the second cache so far ahead that with k up to 4096 the next
+ * panel is there when this one ends. */
+#define AHEAD        (80 << 10)
+#define AHEAD_GROUPS 12
 
 static const uint16_t values[32] __attribute__((aligned(64))) = {
     0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
@@ -56,7 +60,16 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
         s[i][0] = _mm512_mul_ps(z0, l), s[i][1] = _mm512_mul_ps(z1, l);
         if (two) s2[i][0] = s2[i][1] = _mm512_setzero_ps();
     }
+    const bool ahead = rows <= 8;
+    if (ahead) {
+        const char *panel = t->b;
+        size_t next = (size_t)g + AHEAD_GROUPS;
+        _mm_prefetch(panel + t->panel->scales + next * (NR * 2), _MM_HINT_T0);
+        _mm_prefetch(panel + t->panel->zeros + next * NR, _MM_HINT_T0);
+    }
+#pragma GCC unroll 2
     for (; b < end; b += 64, a += 8) {
+        if (ahead) _mm_prefetch(b + AHEAD, _MM_HINT_T1);
         __m512i x = _mm512_load_si512(b);
         __m512bh w0 = lookup(x), w1 = lookup(_mm512_srli_epi16(x, 8));
 #pragma GCC unroll 12
