@@ -105,6 +105,16 @@ static bool joins(const plan *p, const size_t *stride, size_t dim) {
     return true;
 }
 
+/* A run goes from value to value. Where a last axis of 1 left an operand that does not, runs are of one. */
+static void end_in_runs(plan *p) {
+    bool apart = !p->rank;
+    for (int i = 0; i < p->e->nin && p->rank; i++) apart |= p->stride[i][p->rank - 1] > 1;
+    if (!apart) return;
+    p->dim[p->rank] = 1;
+    for (int i = 0; i < p->e->nin; i++) p->stride[i][p->rank] = 0;
+    p->rank++;
+}
+
 static void make_plan(plan *p, const fr_each *e) {
     const fr_tensor *out = e->out[0];
     p->e = e;
@@ -119,11 +129,7 @@ static void make_plan(plan *p, const fr_each *e) {
             p->dim[p->rank++] = dim;
         for (int i = 0; i < e->nin; i++) p->stride[i][p->rank - 1] = stride[i];
     }
-    if (!p->rank) {
-        p->rank = 1;
-        p->dim[0] = 1;
-        for (int i = 0; i < e->nin; i++) p->stride[i][0] = 0;
-    }
+    end_in_runs(p);
     p->direct = true;
     for (int i = 0; i < e->nin; i++) {
         bool single = !p->stride[i][p->rank - 1];

@@ -367,6 +367,31 @@ static void test_bias_of_equal_bytes(void **state) {
     op_check(&c);
 }
 
+/* One column of a matrix is a view whose values lie apart. */
+static int build_column(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
+    (void)arg;
+    out[0] = fr_affine(g, fr_slice(g, in[0], 1, 2, 1), 2, 1);
+    out[1] = fr_mul(g, in[0], fr_slice(g, in[0], 1, 1, 1));
+    out[2] = fr_glu(g, fr_slice(g, in[0], 1, 0, 2), FR_NONE, FR_FN_NONE);
+    return 3;
+}
+static void ref_column(const void *arg, const op_f64 *in, op_f64 *out) {
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        const double *row = in[0].v + 5 * i;
+        out[0].v[i] = 2 * row[2] + 1;
+        for (int j = 0; j < 5; j++) out[1].v[5 * i + j] = row[j] * row[1];
+        out[2].v[i] = row[0] * row[1];
+    }
+}
+
+static void test_column(void **state) {
+    (void)state;
+    op_case c = {.name = "a column", .build = build_column, .ref = ref_column, .bf16 = true};
+    c.in[0] = (op_in){FR_F32, 2, {4, 5}, 0, 0, true, NULL, false};
+    op_check(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_shape), cmocka_unit_test(test_broadcast),
@@ -374,6 +399,7 @@ int main(void) {
         cmocka_unit_test(test_functions),  cmocka_unit_test(test_affine),
         cmocka_unit_test(test_glu),        cmocka_unit_test(test_modulate),
         cmocka_unit_test(test_cast),       cmocka_unit_test(test_bias_of_equal_bytes),
+        cmocka_unit_test(test_column),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
