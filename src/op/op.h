@@ -176,6 +176,7 @@ typedef struct fr_conv_attr {
 
 extern const fr_op fr_op_linear; /* x, w, bias, residual */
 extern const fr_op fr_op_matmul;
+extern const fr_op fr_op_quantize_rows; /* x, weight, bias, scale, shift, up, by, down */
 extern const fr_op fr_op_qlinear;
 extern const fr_op fr_op_binary;
 extern const fr_op fr_op_affine;

@@ -136,6 +136,12 @@ static void low_rows(const fr_qrows *q, const branch *b, int rows, const char *k
 
 /* ---- all of it ---- */
 
+/* What is left of a record past its parts. */
+static void clear_end(const fr_qrow *r, char *record) {
+    size_t end = r->less + (r->kind == FR_ROWS_FP8 ? 0 : 4 * (size_t)r->groups);
+    memset(record + end, 0, r->bytes - end);
+}
+
 void fr_qrows_some(const fr_qrows *q, int64_t row, int64_t count, void *scratch) {
     branch b = branch_of(q->rank, q->row.k);
     fr_qrow_fn *quantize = fr_kernel()->qrow.quantize[q->row.kind];
@@ -148,8 +154,9 @@ void fr_qrows_some(const fr_qrows *q, int64_t row, int64_t count, void *scratch)
         int rows = (int)FR_MIN(row + count - i, b.mr);
         for (int j = 0; j < rows; j++) {
             const float *v = make_row(q, &x, (size_t)(i + j), made);
-            quantize(&q->row, v, q->add, q->by,
-                     (char *)q->records + (size_t)(i + j) * q->row.bytes);
+            char *record = (char *)q->records + (size_t)(i + j) * q->row.bytes;
+            quantize(&q->row, v, q->add, q->by, record);
+            clear_end(&q->row, record);
             if (q->rank) keep_row(&b, v, q->row.k, kept + (size_t)j * b.row_bytes);
         }
         if (q->rank) low_rows(q, &b, rows, kept, panel, sums, q->low + i * q->rank);

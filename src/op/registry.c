@@ -6,6 +6,7 @@
 const fr_op *const fr_ops[] = {
     &fr_op_linear,
     &fr_op_matmul,
+    &fr_op_quantize_rows,
     &fr_op_qlinear,
     &fr_op_binary,
     &fr_op_affine,

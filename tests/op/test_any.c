@@ -72,6 +72,11 @@ static void add_products(makings *m) {
     fr_val x = REAL(2, 3, 4), w = REAL(5, 4), b = REAL(5), r = REAL(2, 3, 5);
     add(m, fr_linear(g, x, w, b, r, FR_FN_RELU));
     add(m, fr_matmul(g, x, r, true, false, 0.5f));
+    fr_quantize_opts rows = {.kind = FR_ROWS_INT4, .before = FR_BEFORE_LAYERNORM, .eps = 1e-5f};
+    rows.weight = rows.bias = rows.scale = rows.shift = rows.by = REAL(4), rows.down = REAL(3, 4);
+    fr_output(g, "rows_norm", fr_quantize_rows(g, x, &rows, NULL));
+    rows = (fr_quantize_opts){.kind = FR_ROWS_BF16, .before = FR_BEFORE_GLU, .up = REAL(2, 3, 4)};
+    fr_output(g, "rows_glu", fr_quantize_rows(g, x, &rows, NULL));
     fr_val q = REAL(2, 3, 4, 6), k = REAL(2, 5, 2, 6), v = REAL(2, 5, 2, 6);
     add(m, fr_attention(g, q, k, v, NULL));
     fr_attention_opts o = {.mask = FR_MASK_WINDOW, .window = 2};
