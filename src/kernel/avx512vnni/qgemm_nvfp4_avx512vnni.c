@@ -1,7 +1,9 @@
-/* qgemm_nvfp4_avx512vnni.c: NVFP4 by NVFP4, in blocks of 16: a table of 16 bytes turns the weights' E2M1 codes
- * into 2 E2M1 + 12, unsigned, which VPDPBUSD multiplies with the row's codes, 4 values of k at a time.
+/* qgemm_nvfp4_avx512vnni.c: NVFP4 by NVFP4, in blocks of 16: a table of 16 bytes turns the E2M1 codes
+ * of the weights into 2 E2M1 + 12, unsigned, which VPDPBUSD multiplies with the codes of the row, 4
+ * values of k at a time.
  *
- * A part is 6 rows by 32 columns with all sums in registers, as in qgemm_w4a4_avx512vnni.c. */
+ * A part is 6 rows by 32 columns with all sums in registers, as in qgemm_w4a4_avx512vnni.c. Here 4
+ * VPDPBUSD stand beside the 2 float multiplications: the bound is 67% of the peak. */
 #include <immintrin.h>
 
 #include "kernel/kernel.h"
@@ -10,7 +12,9 @@
 #define NR    32
 #define PART  6
 #define BLOCK 16
-#define CHUNK 32
+/* Blocks that the second part reads again before they have left the second cache. */
+#define CHUNK 192
+/* How many bytes of codes before their use memory is asked for them. */
 #define AHEAD 4096
 
 /* Assembly, because gcc 12 copies and spills the sums of the intrinsic. */
@@ -21,8 +25,8 @@ static inline __attribute__((always_inline)) void dot(__m512i *sum, __m512i weig
             : "v"(weights), "m"(*(const int32_t *)four));
 }
 
-/* 2^-8 times 16 scales, exact: E4M3 moved up by 7 bits is an f16 whose exponent counts from 8 lower. The sums are
- * kept 2^-8 times too small to match. Formats hold no NaN and no sign here. */
+/* 16 scales, each divided by 2^8, exact: E4M3 moved up by 7 bits is the f16 of that value, even a
+ * subnormal one. The sums are kept as much too small. Formats let no sign and no NaN in here. */
 static inline __m512 scales8(const void *at) {
     __m256i h = _mm256_cvtepu8_epi16(_mm_load_si128(at));
     return _mm512_cvtph_ps(_mm256_slli_epi16(h, 7));

@@ -1,9 +1,11 @@
-/* qgemm_w4a4_avx512vnni.c: 4 bits by 4 bits, in groups of 64: VPDPBUSD multiplies the weights of 16 columns (code + 8,
- * unsigned) at 4 values of k with the row's codes, which the instruction itself spreads from memory.
+/* qgemm_w4a4_avx512vnni.c: 4 bits by 4 bits, in groups of 64: VPDPBUSD multiplies the weights of 16
+ * columns (code + 8, unsigned) at 4 values of k with the row's codes, which the instruction itself
+ * spreads from memory.
  *
- * A part is 6 rows by 32 columns: 12 registers of integers for the group, 12 of floats for the sums. Products and
- * multiply-adds share one pipe, 16 of the ones and 2 of the others for every register and group: the bound is 89% of
- * the peak. Unpacking and converting run beside it; stores would not, which is why the sums stay in registers. */
+ * A part is 6 rows by 32 columns: 12 registers of integers for the group, 12 of floats for the
+ * sums. VPDPBUSD shares its pipe with float multiplications, 16 of the ones and 2 of the others for every
+ * register and group: the bound is 89% of the peak. Unpacking and converting run beside it; stores
+ * would not, which is why the sums stay in registers. A tile of more rows is two parts. */
 #include <immintrin.h>
 
 #include "kernel/kernel.h"
@@ -12,9 +14,9 @@
 #define NR    32
 #define PART  6
 #define GROUP 64
-/* Groups of a tile's weights that stay in the first cache while all its parts read them. */
-#define CHUNK 8
-/* Bytes of codes between what is asked for and what is used. */
+/* Groups that the second part reads again before they have left the second cache. */
+#define CHUNK 48
+/* How many bytes of codes before their use memory is asked for them. */
 #define AHEAD 4096
 
 /* Assembly, because gcc 12 copies and spills the sums of the intrinsic. */
