@@ -1,6 +1,6 @@
-/* qgemm_nvfp4_avx512vnni.c: NVFP4 by NVFP4, in blocks of 16: a table of 16 bytes turns the E2M1 codes
- * of the weights into 2 E2M1 + 12, unsigned, which VPDPBUSD multiplies with the codes of the row, 4
- * values of k at a time.
+/* qgemm_nvfp4_avx512vnni.c: NVFP4 by NVFP4, in blocks of 16: a table of 16 bytes turns the E2M1
+ * codes of the weights into 2 E2M1 + 12, unsigned, which VPDPBUSD multiplies with the codes of the
+ * row, 4 values of k at a time.
  *
  * A part is 6 rows by 32 columns with all sums in registers, as in qgemm_w4a4_avx512vnni.c. Here 4
  * VPDPBUSD stand beside the 2 float multiplications: the bound is 67% of the peak. */

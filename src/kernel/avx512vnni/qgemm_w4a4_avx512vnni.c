@@ -3,9 +3,10 @@
  * spreads from memory.
  *
  * A part is 6 rows by 32 columns: 12 registers of integers for the group, 12 of floats for the
- * sums. VPDPBUSD shares its pipe with float multiplications, 16 of the ones and 2 of the others for every
- * register and group: the bound is 89% of the peak. Unpacking and converting run beside it; stores
- * would not, which is why the sums stay in registers. A tile of more rows is two parts. */
+ * sums. VPDPBUSD shares its pipe with float multiplications, 16 of the ones and 2 of the others for
+ * every register and group: the bound is 89% of the peak. Unpacking and converting run beside it;
+ * stores would not, which is why the sums stay in registers. A tile of more rows is two parts.
+ */
 #include <immintrin.h>
 
 #include "kernel/kernel.h"
