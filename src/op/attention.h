@@ -6,6 +6,8 @@
  *     attention_decode.c   forward for few queries, cut over the keys
  *     attention_grad.c     backward, an operator of its own
  *
+ * Attention over pages (paged.h) shares the tiles: its keys and values become floats tile by tile.
+ *
  * All heads that share a key head are worked on together: row r of m * group rows is query
  * r / group of head kv * group + r % group. Keys and values are packed once for all of them, and
  * few queries still fill the lanes. */
@@ -33,6 +35,7 @@ typedef struct attn_shape {
     bool half;
     const int32_t *block_start, *block_index, *kv_len; /* NULL where absent */
     int64_t pairs;                                     /* in block_index */
+    const struct paged_shape *pages;                   /* where keys and values are, or NULL */
 } attn_shape;
 
 /* Rows of a strided tensor [batch, tokens, heads, dim]. */
@@ -73,6 +76,10 @@ int64_t attn_keys_next(attn_keys *k, int64_t cap, int64_t *index);
 /* Whether the list of a query block holds a key block. */
 bool attn_block_seen(const attn_shape *a, int64_t query_block, int64_t key_block);
 
+/* Keys and values first .. first + count - 1 of a head out of pages, in the type of q. */
+void attn_pages_read(const struct paged_shape *p, int64_t b, int64_t head, int64_t first,
+                     int64_t count, void *k, void *v);
+
 /* Pairs of a query and a key, per batch and head; kv_len is not known yet and taken as all. */
 double attn_pairs(const attn_shape *a);
 
@@ -89,6 +96,9 @@ size_t attn_tile_scratch(const attn_shape *a, const fr_pool *pool);
 void attn_tile_run(const attn_shape *a, const fr_call *c);
 size_t attn_decode_scratch(const attn_shape *a, const fr_pool *pool);
 void attn_decode_run(const attn_shape *a, const fr_call *c);
+/* Joins a second set of weighted values into the first. */
+void attn_join(float *o, float *top, float *sum, const float *o2, float top2, float sum2,
+               int64_t dim, float c);
 
 /* fr_op_attention_grad: q, k, v, y, lse, dy, then block_start and block_index, or kv_len. */
 fr_status attn_grad_rule(fr_grad *r);

@@ -48,9 +48,8 @@ size_t attn_decode_scratch(const attn_shape *a, const fr_pool *pool) {
     return carve(a, &c, pool, &r);
 }
 
-/* Joins a second set of weighted values into the first. */
-static void join(float *o, float *top, float *sum, const float *o2, float top2, float sum2,
-                 int64_t dim, float c) {
+void attn_join(float *o, float *top, float *sum, const float *o2, float top2, float sum2,
+               int64_t dim, float c) {
     float high = *top > top2 ? *top : top2;
     if (isnan(top2)) high = top2;
     float base = high == -INFINITY ? 0.0f : high;
@@ -90,7 +89,7 @@ static void tile(const decode_run *r, int64_t pair, int64_t first, int64_t end, 
                            attn_row(&r->v, pair / a->kv_heads, lo, pair % a->kv_heads),
                            r->k.token / size, r->v.token / size, a->half, hi - lo, a->dim, a->c, s,
                            &top, &sum, o);
-        join(to, to + ld, to + ld + 1, o, top, sum, a->dim, a->c);
+        attn_join(to, to + ld, to + ld + 1, o, top, sum, a->dim, a->c);
     }
 }
 
@@ -118,8 +117,8 @@ static void finish(void *arg, size_t pair) {
         int64_t b = (int64_t)pair / a->kv_heads, query = row / a->group;
         float *to = r->part + (int64_t)pair * r->chunks * size + row * (ld + 2);
         for (int64_t k = 1; k < r->chunks; k++)
-            join(to, to + ld, to + ld + 1, to + k * size, to[k * size + ld], to[k * size + ld + 1],
-                 a->dim, a->c);
+            attn_join(to, to + ld, to + ld + 1, to + k * size, to[k * size + ld],
+                      to[k * size + ld + 1], a->dim, a->c);
         float sum = r->chunks ? to[ld + 1] : 0.0f, by = sum == 0.0f ? 0.0f : 1.0f / sum;
         void *y = attn_row(&r->y, b, query, head);
         for (int64_t d = 0; d < a->dim; d++) {

@@ -32,6 +32,8 @@ typedef struct tile_work {
     float top[ROWS], sum[ROWS], by[FR_ATTN_LANES], fade[FR_ATTN_LANES];
     int64_t lo[ROWS], hi[ROWS]; /* what each row sees; nothing past the last row */
     key_tile now, next;
+    char *read[2]; /* keys then values of a tile that come out of pages: of this and of the next */
+    int turn;
 } tile_work;
 
 typedef struct tile_run {
@@ -62,12 +64,18 @@ static tile_work *carve(const attn_shape *a, attn_carve *c) {
     void *panel = attn_take(c, ROWS * ld, 4), *rows = attn_take(c, KEYS * ld, 4);
     void *cols = attn_take(c, KEYS * ld, 4), *o = attn_take(c, ROWS * ld, 4);
     void *s = attn_take(c, KEYS * FR_ATTN_LANES, 4);
+    void *read[2] = {NULL, NULL};
+    for (int i = 0; a->pages && i < 2; i++)
+        read[i] = attn_take(c, 2 * KEYS * a->dim, a->half ? 2 : 4);
     if (!w) return NULL;
     w->panel = panel;
     w->rows = rows;
     w->cols = cols;
     w->o = o;
     w->s = s;
+    w->turn = 0;
+    w->read[0] = read[0];
+    w->read[1] = read[1];
     return w;
 }
 
@@ -189,6 +197,7 @@ static void finish(const tile_run *t, const tile_item *it, tile_work *w) {
             if (r >= it->end) continue;
             int64_t i = r / a->group, head = it->kv * a->group + r % a->group;
             row[lane] = attn_row(&t->y, it->b, i, head);
+            if (!t->lse) continue;
             t->lse[(it->b * a->heads + head) * a->m + i] =
                 sum == 0.0f ? -INFINITY : w->top[p * lanes + lane] * a->attr.scale + logf(sum);
         }
@@ -197,8 +206,25 @@ static void finish(const tile_run *t, const tile_item *it, tile_work *w) {
     }
 }
 
-static void next_keys(const tile_run *t, const tile_item *it, attn_keys *keys, key_tile *out) {
+/* Keys of pages follow one another. */
+static void read_pages(const attn_shape *a, const tile_item *it, tile_work *w, key_tile *out) {
+    const int64_t row = a->dim * (a->half ? 2 : 4);
+    char *k = w->read[w->turn], *v = k + KEYS * row;
+    w->turn = !w->turn;
+    if (out->count) attn_pages_read(a->pages, it->b, it->kv, out->key[0], out->count, k, v);
+    for (int64_t j = 0; j < out->count; j++) {
+        out->k[j] = k + j * row;
+        out->v[j] = v + j * row;
+    }
+}
+
+static void next_keys(const tile_run *t, const tile_item *it, tile_work *w, attn_keys *keys,
+                      key_tile *out) {
     out->count = attn_keys_next(keys, KEYS, out->key);
+    if (t->a->pages) {
+        read_pages(t->a, it, w, out);
+        return;
+    }
     for (int64_t j = 0; j < out->count; j++) {
         out->k[j] = attn_row(&t->k, it->b, out->key[j], it->kv);
         out->v[j] = attn_row(&t->v, it->b, out->key[j], it->kv);
@@ -221,9 +247,9 @@ static void key_tile_step(const tile_run *t, const tile_item *it, tile_work *w, 
     t->path->pack_rows(w->now.k, w->now.count, a->half, a->dim, w->rows);
     bool finite = t->path->pack_cols(w->now.v, w->now.count, a->half, a->dim, KEYS, w->cols);
     if (!finite) take_out(t, w);
-    next_keys(t, it, keys, &w->next);
+    next_keys(t, it, w, keys, &w->next);
     for (int p = 0; p < it->panels; p++) {
-        fetch(a, &w->next, p, it->panels);
+        if (!a->pages) fetch(a, &w->next, p, it->panels);
         panel_step(t, it, w, p, w->now.count, finite);
     }
 }
@@ -239,7 +265,7 @@ static void item(void *arg, size_t thread, size_t i) {
     if (it.first >= it.end) return;
     begin(t, &it, w);
     attn_keys keys = attn_keys_of(a, it.b, it.first, it.end);
-    next_keys(t, &it, &keys, &w->now);
+    next_keys(t, &it, w, &keys, &w->now);
     while (w->now.count) {
         key_tile_step(t, &it, w, &keys);
         w->now = w->next;
@@ -254,10 +280,10 @@ void attn_tile_run(const attn_shape *a, const fr_call *c) {
                   .kernels = &fr_kernel()->attn,
                   .path = path_of(a),
                   .q = attn_side_of(&c->in[ATTN_Q]),
-                  .k = attn_side_of(&c->in[ATTN_K]),
-                  .v = attn_side_of(&c->in[ATTN_V]),
+                  .k = a->pages ? (attn_side){0} : attn_side_of(&c->in[ATTN_K]),
+                  .v = a->pages ? (attn_side){0} : attn_side_of(&c->in[ATTN_V]),
                   .y = attn_side_of(&c->out[0]),
-                  .lse = c->out[1].data,
+                  .lse = c->nout > 1 ? c->out[1].data : NULL,
                   .scratch = c->scratch,
                   .per_thread = count.used,
                   .tiles = attn_row_tiles(a, most_rows(a))};

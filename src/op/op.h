@@ -195,6 +195,8 @@ extern const fr_op fr_op_cross_entropy;
 extern const fr_op fr_op_mse;
 extern const fr_op fr_op_attention;
 extern const fr_op fr_op_attention_grad;
+extern const fr_op fr_op_paged_attention; /* q, k, v, table, kv_len */
+extern const fr_op fr_op_kv_write;        /* pages, x, table, start */
 extern const fr_op fr_op_linear_attention;
 extern const fr_op fr_op_linear_attention_grad;
 extern const fr_op fr_op_rope;

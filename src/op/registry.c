@@ -25,6 +25,8 @@ const fr_op *const fr_ops[] = {
     &fr_op_mse,
     &fr_op_attention,
     &fr_op_attention_grad,
+    &fr_op_paged_attention,
+    &fr_op_kv_write,
     &fr_op_linear_attention,
     &fr_op_linear_attention_grad,
     &fr_op_rope,

@@ -138,6 +138,19 @@ static void add_moves(makings *m) {
     add(m, fr_embedding(g, table, ids));
     add(m, fr_gather(g, x, list, 1));
     add(m, fr_scatter_add(g, x, list, 1, 5));
+    const fr_kv_kind kinds[] = {FR_KV_4, FR_KV_F16, FR_KV_8_QOQ};
+    fr_val pages = fr_state(g, "pages", FR_U8, 2, (int64_t[]){3, 2 * 64 * 6});
+    fr_val where = whole(m, "table", 2, (int64_t[]){2, 2}),
+           len = whole(m, "len", 1, (int64_t[]){2});
+    fr_kv_write(g, pages, REAL(2, 3, 2, 4), where, len, FR_KV_4);
+    for (int i = 0; i < 3; i++) {
+        int64_t bytes = (int64_t)fr_kv_page_bytes(kinds[i], 1, 4);
+        fr_val k = fr_input(g, i ? i == 1 ? "k1" : "k2" : "k0", FR_U8, 2, (int64_t[]){3, bytes});
+        fr_paged_attention_opts o = {.kind = kinds[i], .window = i};
+        fr_output(g, i ? i == 1 ? "p1" : "p2" : "p0",
+                  fr_paged_attention(g, i == 1 ? REAL(2, 40, 1, 4) : REAL(2, 3, 2, 4), k, k, where,
+                                     len, &o));
+    }
     fr_val state = fr_state(g, "state", FR_F32, 3, (int64_t[]){2, 5, 4});
     fr_update_rows(g, state, x, whole(m, "at", 1, (int64_t[]){1}), 1);
     fr_assign(g, state, REAL(2, 5, 4));

@@ -1,0 +1,411 @@
+/* test_paged_attention.c: attention over pages, against plain sums in double over what fr_kv_page_read gives, and
+ * kv_write against fr_kv_page_write, byte for byte. */
+#include "format/kv.h"
+#include "op_test.h"
+
+enum { BATCH = 2, MOST = 5, PAGES = 11 };
+
+/* Which pages a sequence has: no order, none shared. */
+static const int32_t table[BATCH * MOST] = {7, 2, 9, 0, 4, 3, 10, 1, 8, 6};
+
+typedef struct shape {
+    fr_kv_kind kind;
+    int32_t heads, kv_heads, dim, window;
+    int64_t m;
+    int32_t len[BATCH];
+    fr_dtype type;
+} shape;
+
+static float *normal(uint64_t stream, size_t n) {
+    float *x = fr_alloc_array(FR_MEM_OTHER, n, sizeof *x);
+    fr_random_normal(21, stream, 0, x, n);
+    return x;
+}
+
+/* Pages with the tokens of both sequences; all else is nonsense. */
+static uint8_t *make_pages(const shape *s, const fr_kv_layout *l, uint64_t stream) {
+    uint8_t *pages = fr_alloc(FR_MEM_OTHER, PAGES * l->bytes);
+    memset(pages, 0xff, PAGES * l->bytes);
+    for (int b = 0; b < BATCH; b++)
+        for (int t = 0; t < s->len[b]; t++) {
+            float *x =
+                normal(stream + 1000 * (uint64_t)b + (uint64_t)t, (size_t)(l->heads * l->dim));
+            void *page = pages + (size_t)table[b * MOST + t / 64] * l->bytes;
+            assert_int_equal(fr_kv_page_write(l, page, t % 64, x), FR_OK);
+            fr_free(x);
+        }
+    return pages;
+}
+
+typedef struct rig {
+    fr_graph *g;
+    fr_session *s;
+    fr_tensor in[5];
+    float *q;
+} rig;
+
+static void rig_free(rig *r) {
+    fr_session_free(r->s);
+    fr_graph_free(r->g);
+    for (int i = 0; i < 3; i++) fr_free(r->in[i].data);
+    fr_free(r->q);
+}
+
+static void rig_new(rig *r, const shape *s, fr_pool *pool) {
+    static int32_t len[BATCH];
+    fr_kv_layout l;
+    fr_val v[5];
+    assert_int_equal(fr_kv_layout_of(s->kind, s->kv_heads, s->dim, &l), FR_OK);
+    const size_t n = (size_t)(BATCH * s->m * s->heads * s->dim);
+    memcpy(len, s->len, sizeof len);
+    r->q = normal(5, n);
+    r->in[0] = fr_tensor_make(s->type, 4, (int64_t[]){BATCH, s->m, s->heads, s->dim}, NULL);
+    r->in[0].data = fr_alloc(FR_MEM_OTHER, fr_bytes(&r->in[0]));
+    assert_int_equal(fr_encode(s->type, r->q, n, r->in[0].data), FR_OK);
+    fr_decode(s->type, r->in[0].data, n, r->q);
+    for (int i = 1; i < 3; i++)
+        r->in[i] = fr_tensor_make(FR_U8, 2, (int64_t[]){PAGES, (int64_t)l.bytes},
+                                  make_pages(s, &l, 100000 * (uint64_t)i));
+    r->in[3] = fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, MOST}, (void *)(uintptr_t)table);
+    r->in[4] = fr_tensor_make(FR_I32, 1, (int64_t[]){BATCH}, len);
+    r->g = fr_graph_new();
+    for (int i = 0; i < 5; i++) {
+        static const char *const names[] = {"q", "k", "v", "table", "len"};
+        v[i] = fr_input(r->g, names[i], r->in[i].dtype, r->in[i].rank, r->in[i].dim);
+    }
+    fr_paged_attention_opts o = {.kind = s->kind, .window = s->window};
+    fr_output(r->g, "y", fr_paged_attention(r->g, v[0], v[1], v[2], v[3], v[4], &o));
+    if (fr_session_new_with(r->g, &(fr_session_opts){.pool = pool}, &r->s))
+        fail_msg("%s", fr_message());
+    if (fr_session_run(r->s, r->in, 5)) fail_msg("%s", fr_message());
+}
+
+/* One query against the tokens lo .. hi - 1 of sequence b; size: weights times sizes of values, at most. */
+static double one_query(const shape *s, const rig *r, int b, int head, const float *q, int lo,
+                        int hi, double *y) {
+    fr_kv_layout l;
+    float x[512];
+    double score[MOST * 64], sizes[512] = {0}, most = -INFINITY, sum = 0, size = 0;
+    assert_int_equal(fr_kv_layout_of(s->kind, s->kv_heads, s->dim, &l), FR_OK);
+    const int kv = head / (s->heads / s->kv_heads);
+    for (int t = lo; t < hi; t++) {
+        fr_kv_page_read(&l, (uint8_t *)r->in[1].data + (size_t)table[b * MOST + t / 64] * l.bytes,
+                        kv, t % 64, 1, x);
+        score[t] = 0;
+        for (int d = 0; d < s->dim; d++) score[t] += (double)q[d] * (double)x[d] / sqrt(s->dim);
+        most = fmax(most, score[t]);
+    }
+    for (int d = 0; d < s->dim; d++) y[d] = 0;
+    for (int t = lo; t < hi; t++) {
+        fr_kv_page_read(&l, (uint8_t *)r->in[2].data + (size_t)table[b * MOST + t / 64] * l.bytes,
+                        kv, t % 64, 1, x);
+        const double p = exp(score[t] - most);
+        sum += p;
+        for (int d = 0; d < s->dim; d++)
+            y[d] += p * (double)x[d], sizes[d] += p * fabs((double)x[d]);
+    }
+    for (int d = 0; d < s->dim; d++) {
+        y[d] = sum > 0 ? y[d] / sum : 0;
+        size = fmax(size, sum > 0 ? sizes[d] / sum : 0);
+    }
+    return size;
+}
+
+static double tolerance(const shape *s) {
+    const bool bf16 = s->type == FR_BF16 || s->kind == FR_KV_BF16;
+    if (s->kind == FR_KV_4 || s->kind == FR_KV_4_QOQ) return 2e-2;
+    return bf16 ? 1e-2 : 1e-3;
+}
+
+static void compare(const shape *s, const rig *r) {
+    const fr_tensor *t = fr_session_output(r->s, "y");
+    const size_t n = (size_t)fr_values(t);
+    float *y = fr_alloc_array(FR_MEM_OTHER, n, sizeof *y);
+    assert_int_equal(fr_tensor_to_f32(t, y), FR_OK);
+    for (int b = 0; b < BATCH; b++)
+        for (int64_t i = 0; i < s->m; i++)
+            for (int h = 0; h < s->heads; h++) {
+                double want[512];
+                const int64_t at = ((b * s->m + i) * s->heads + h) * s->dim;
+                int hi = (int)(s->len[b] - s->m + i + 1);
+                hi = hi < 0 ? 0 : hi;
+                const int lo = s->window && hi > s->window ? hi - s->window : 0;
+                const double tol = tolerance(s) * one_query(s, r, b, h, r->q + at, lo, hi, want);
+                for (int d = 0; d < s->dim; d++)
+                    if (!(fabs((double)y[at + d] - want[d]) <= tol + 1e-6))
+                        fail_msg("%s: kind %d, heads %d/%d of %d, m %d, lengths %d %d, window %d: "
+                                 "sequence %d, "
+                                 "query %d, head %d, channel %d is %g, expected %g (tolerance %g)",
+                                 fr_kernel()->name, (int)s->kind, s->heads, s->kv_heads, s->dim,
+                                 (int)s->m, s->len[0], s->len[1], s->window, b, (int)i, h, d,
+                                 (double)y[at + d], want[d], tol);
+            }
+    fr_free(y);
+}
+
+static fr_pool *pool_of(int threads) {
+    static fr_pool *pools[9];
+    if (!pools[threads]) assert_int_equal(fr_pool_new(threads, &pools[threads]), FR_OK);
+    return pools[threads];
+}
+
+static void check(const shape *s) {
+    static const int threads[] = {2, 3, 8};
+    rig one;
+    rig_new(&one, s, NULL);
+    compare(s, &one);
+    const fr_tensor *want = fr_session_output(one.s, "y");
+    for (size_t i = 0; i < FR_COUNT(threads); i++) {
+        rig r;
+        rig_new(&r, s, pool_of(threads[i]));
+        if (memcmp(fr_session_output(r.s, "y")->data, want->data, fr_bytes(want)))
+            fail_msg("kind %d, m %d: %d threads give other bits", (int)s->kind, (int)s->m,
+                     threads[i]);
+        rig_free(&r);
+    }
+    rig_free(&one);
+}
+
+static void each_table(void (*fn)(void)) {
+    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
+                                      ~0u};
+    unsigned done = ~0u;
+    for (size_t i = 0; i < FR_COUNT(levels); i++) {
+        const unsigned cpu = fr_cpu_flags() & levels[i];
+        if (cpu == done) continue;
+        done = cpu;
+        fr_kernels k;
+        fr_kernels_fill(cpu, &k);
+        fr_kernel_use(&k);
+        fn();
+        fr_kernel_use(NULL);
+    }
+}
+
+static void kinds_and_lengths(void) {
+    static const int32_t lens[] = {1, 63, 64, 65, 200};
+    for (int kind = 0; kind < FR_KV_KINDS; kind++)
+        for (size_t i = 0; i < FR_COUNT(lens); i++)
+            check(&(shape){.kind = (fr_kv_kind)kind,
+                           .heads = 8,
+                           .kv_heads = 2,
+                           .dim = 128,
+                           .m = 1,
+                           .len = {lens[i], lens[FR_COUNT(lens) - 1 - i]},
+                           .type = i % 2 ? FR_BF16 : FR_F32});
+}
+
+static void shapes(void) {
+    static const int64_t ms[] = {1, 3, 17, 70};
+    static const int32_t groups[] = {1, 4, 8}, dims[] = {64, 80, 128};
+    for (int i = 0; i < 36; i++)
+        check(&(shape){.kind = (fr_kv_kind)(i % FR_KV_KINDS),
+                       .heads = groups[i % 3] * 2,
+                       .kv_heads = 2,
+                       .dim = dims[i / 12],
+                       .m = ms[i / 3 % 4],
+                       .window = i % 5 == 0   ? 50
+                                 : i % 5 == 1 ? 1
+                                              : 0,
+                       .len = {i % 2 ? 200 : 129, i % 7 ? 65 : 30},
+                       .type = i % 4 == 3 ? FR_BF16 : FR_F32});
+}
+
+static void test_kinds(void **state) {
+    (void)state;
+    each_table(kinds_and_lengths);
+}
+static void test_shapes(void **state) {
+    (void)state;
+    each_table(shapes);
+}
+
+/* The same pages, asked for token by token, as few rows and as many: one answer. */
+static void steps(void) {
+    shape s = {.kind = FR_KV_8,
+               .heads = 4,
+               .kv_heads = 2,
+               .dim = 64,
+               .m = 70,
+               .len = {200, 90},
+               .type = FR_F32};
+    rig all;
+    rig_new(&all, &s, NULL);
+    const float *want = fr_session_output(all.s, "y")->data;
+    const int64_t row = s.heads * s.dim;
+    for (int64_t i = 0; i < s.m; i += 23) {
+        fr_graph *g = fr_graph_new();
+        fr_tensor in[5];
+        fr_val v[5];
+        int32_t len[BATCH] = {(int32_t)(200 - s.m + i + 1), (int32_t)(90 - s.m + i + 1)};
+        float *q = fr_alloc_array(FR_MEM_OTHER, (size_t)(BATCH * row), sizeof *q);
+        memcpy(in, all.in, sizeof in);
+        for (int b = 0; b < BATCH; b++)
+            memcpy(q + b * row, all.q + (b * s.m + i) * row, (size_t)row * sizeof *q);
+        in[0] = fr_tensor_make(FR_F32, 4, (int64_t[]){BATCH, 1, s.heads, s.dim}, q);
+        in[4].data = len;
+        for (int k = 0; k < 5; k++) {
+            char name[8];
+            snprintf(name, sizeof name, "in%d", k);
+            v[k] = fr_input(g, name, in[k].dtype, in[k].rank, in[k].dim);
+        }
+        fr_output(g, "y",
+                  fr_paged_attention(g, v[0], v[1], v[2], v[3], v[4],
+                                     &(fr_paged_attention_opts){.kind = s.kind}));
+        fr_session *one;
+        assert_int_equal(fr_session_new(g, &one), FR_OK);
+        assert_int_equal(fr_session_run(one, in, 5), FR_OK);
+        const float *got = fr_session_output(one, "y")->data;
+        for (int b = 0; b < BATCH; b++)
+            for (int64_t d = 0; d < row; d++)
+                if (!(fabsf(got[b * row + d] - want[(b * s.m + i) * row + d]) <= 2e-3f))
+                    fail_msg("query %d, value %d: %g alone, %g among %d", (int)i, (int)d,
+                             (double)got[b * row + d], (double)want[(b * s.m + i) * row + d],
+                             (int)s.m);
+        fr_session_free(one);
+        fr_graph_free(g);
+        fr_free(q);
+    }
+    rig_free(&all);
+}
+
+static void test_steps(void **state) {
+    (void)state;
+    each_table(steps);
+}
+
+/* ---- kv_write ---- */
+
+static void write_one(fr_kv_kind kind, fr_dtype type, int32_t dim, fr_pool *pool) {
+    enum { TOKENS = 70, HEADS = 3 };
+    fr_kv_layout l;
+    assert_int_equal(fr_kv_layout_of(kind, HEADS, dim, &l), FR_OK);
+    const int32_t start[BATCH] = {60, 129};
+    const int64_t shape_x[] = {BATCH, TOKENS, HEADS, dim}, shape_p[] = {PAGES, (int64_t)l.bytes};
+    const size_t n = (size_t)(BATCH * TOKENS * HEADS * dim);
+    float *x = normal(9, n);
+    fr_tensor in[3] = {
+        fr_tensor_make(type, 4, shape_x, fr_alloc(FR_MEM_OTHER, n * 4)),
+        fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, MOST}, (void *)(uintptr_t)table),
+        fr_tensor_make(FR_I32, 1, (int64_t[]){BATCH}, (void *)(uintptr_t)start)};
+    assert_int_equal(fr_encode(type, x, n, in[0].data), FR_OK);
+    fr_decode(type, in[0].data, n, x);
+    fr_graph *g = fr_graph_new();
+    fr_val pages = fr_state(g, "pages", FR_U8, 2, shape_p);
+    fr_val v[3] = {FR_NONE};
+    v[0] = fr_input(g, "x", type, 4, shape_x);
+    v[1] = fr_input(g, "table", FR_I32, 2, in[1].dim);
+    v[2] = fr_input(g, "start", FR_I32, 1, in[2].dim);
+    fr_kv_write(g, pages, v[0], v[1], v[2], kind);
+    fr_session *s;
+    if (fr_session_new_with(g, &(fr_session_opts){.pool = pool}, &s)) fail_msg("%s", fr_message());
+    if (fr_session_run(s, in, 3)) fail_msg("%s", fr_message());
+    uint8_t *want = fr_alloc(FR_MEM_OTHER, PAGES * l.bytes);
+    for (int b = 0; b < BATCH; b++)
+        for (int i = 0; i < TOKENS; i++) {
+            const int at = start[b] + i;
+            assert_int_equal(
+                fr_kv_page_write(&l, want + (size_t)table[b * MOST + at / 64] * l.bytes, at % 64,
+                                 x + (size_t)(b * TOKENS + i) * HEADS * (size_t)dim),
+                FR_OK);
+        }
+    if (memcmp(fr_session_tensor(s, pages)->data, want, PAGES * l.bytes))
+        fail_msg("%s: kind %d of %d channels: other bytes than fr_kv_page_write", fr_kernel()->name,
+                 (int)kind, dim);
+    fr_session_free(s);
+    fr_graph_free(g);
+    fr_free(want);
+    fr_free(in[0].data);
+    fr_free(x);
+}
+
+static void writes(void) {
+    for (int kind = 0; kind < FR_KV_KINDS; kind++)
+        for (int32_t dim = 64; dim <= 128; dim += 22)
+            for (int half = 0; half < 2; half++)
+                write_one((fr_kv_kind)kind, half ? FR_BF16 : FR_F32, dim, half ? pool_of(3) : NULL);
+}
+
+static void test_write(void **state) {
+    (void)state;
+    each_table(writes);
+}
+
+/* What a page cannot hold is held as near as it can be; what comes after is not harmed. */
+static void test_saturates(void **state) {
+    (void)state;
+    for (int kind = 0; kind < FR_KV_KINDS; kind++) {
+        fr_kv_layout l;
+        uint8_t page[64 * (64 * 2 + 4)] = {0};
+        float x[64] = {NAN, INFINITY, -INFINITY, 1e30f, 1}, y[64];
+        assert_int_equal(fr_kv_layout_of((fr_kv_kind)kind, 1, 64, &l), FR_OK);
+        fr_kernel()->kvattn.write((fr_kv_kind)kind, x, 64, page,
+                                  (uint16_t *)(void *)(page + l.scales),
+                                  (uint16_t *)(void *)(page + l.offsets));
+        fr_kv_page_read(&l, page, 0, 0, 1, y);
+        const float top = kind == FR_KV_BF16 ? 0x1.fep127f : 65504.0f,
+                    step = l.bits == 16 ? 0 : top / 7;
+        for (int i = 0; i < 64; i++) assert_true(isfinite(y[i]));
+        assert_true(fabsf(y[0]) <= step && y[1] >= top - step && y[2] <= -top + step);
+        if (kind != FR_KV_BF16) assert_true(y[3] >= top - step);
+    }
+}
+
+/* ---- refusals ---- */
+
+static void refuse(int32_t page, int32_t len, int32_t window, int64_t bytes, const char *words) {
+    fr_graph *g = fr_graph_new();
+    const int64_t q[] = {1, 1, 2, 64}, k[] = {2, bytes}, t[] = {1, 2}, n[] = {1};
+    int32_t pages[2] = {1, page};
+    fr_val v[5];
+    v[0] = fr_input(g, "q", FR_F32, 4, q);
+    v[1] = fr_input(g, "k", FR_U8, 2, k);
+    v[2] = fr_input(g, "v", FR_U8, 2, k);
+    v[3] = fr_input(g, "t", FR_I32, 2, t);
+    v[4] = fr_input(g, "n", FR_I32, 1, n);
+    fr_output(g, "y",
+              fr_paged_attention(g, v[0], v[1], v[2], v[3], v[4],
+                                 &(fr_paged_attention_opts){.kind = FR_KV_4, .window = window}));
+    fr_status st = fr_graph_check(g);
+    if (!st) {
+        fr_session *s;
+        void *zero = fr_alloc(FR_MEM_OTHER, 2 * (size_t)bytes);
+        fr_tensor in[] = {fr_tensor_make(FR_F32, 4, q, zero), fr_tensor_make(FR_U8, 2, k, zero),
+                          fr_tensor_make(FR_U8, 2, k, zero), fr_tensor_make(FR_I32, 2, t, pages),
+                          fr_tensor_make(FR_I32, 1, n, &len)};
+        assert_int_equal(fr_session_new(g, &s), FR_OK);
+        st = fr_session_run(s, in, 5);
+        fr_session_free(s);
+        fr_free(zero);
+    }
+    if (words) {
+        assert_int_not_equal(st, FR_OK);
+        if (!strstr(fr_message(), words))
+            fail_msg("\"%s\" does not say \"%s\"", fr_message(), words);
+    } else if (st) {
+        fail_msg("%s", fr_message());
+    }
+    fr_graph_free(g);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    const int64_t bytes = (int64_t)fr_kv_page_bytes(FR_KV_4, 1, 64);
+    refuse(0, 128, 0, bytes, NULL);
+    refuse(5, 64, 0, bytes, NULL); /* not reached */
+    refuse(2, 65, 0, bytes, "names page 2");
+    refuse(-1, 128, 0, bytes, "names page -1");
+    refuse(0, 129, 0, bytes, "room for 128 tokens");
+    refuse(0, -1, 0, bytes, "kv_len[0] is -1");
+    refuse(0, 1, -1, bytes, "window");
+    refuse(0, 1, 0, bytes + 64, "whole heads");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),     cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_steps),     cmocka_unit_test(test_write),
+        cmocka_unit_test(test_saturates), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
