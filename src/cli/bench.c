@@ -8,6 +8,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } benches[] = {
     {"peaks", fr_cli_bench_peaks},
+    {"kernels", fr_cli_bench_kernels},
     {"formats", fr_cli_bench_formats},
 };
 
@@ -25,17 +26,26 @@ static int run(int argc, char **argv) {
 
 const fr_command fr_command_bench = {
     .name = "bench",
-    .summary = "measure this machine's peaks and the number formats",
+    .summary = "measure this machine's peaks, the low-bit kernels, the number formats",
     .help =
         "usage: frugal bench peaks [--json]\n"
+        "       frugal bench kernels [--quick] [--only WORD] [--json]\n"
         "       frugal bench formats [--json]\n\n"
         "peaks    what the processor can do at most: int8, bf16 and f32 arithmetic, and reading\n"
         "         from memory, for one core and for all. Every share that Frugal prints is a\n"
-        "         share of these figures. Two seconds.\n"
+        "         share of these figures. Two seconds.\n\n"
+        "kernels  products with weights in few bits, for many rows and for few, and what stands\n"
+        "         around them: medians of runs in turn, operations or bytes a second, and the\n"
+        "         share of the peak that was measured just before. Where there is a target, the\n"
+        "         last column says whether it was reached. --threads 1 shows one core.\n"
+        "         W8A8 and the like: bits of a weight, then bits of what it is multiplied with.\n"
+        "         About a minute and a half; other programs that run make the figures worse.\n\n"
+        "  --quick      small sizes and few runs: some seconds\n"
+        "  --only WORD  the groups with the word in their name: branch, few, NVFP4, 8192x8192\n\n"
         "formats  what each number format takes, in bits a value with scales and all, and what it\n"
         "         costs, as the ratio of signal to error in dB, on numbers from three\n"
         "         distributions; then the ways to choose the scales of 4-bit floats (Four Over\n"
         "         Six) beside the published figures. Some seconds.\n\n"
-        "  --json        print for programs\n",
+        "  --json       print for programs\n",
     .run = run,
 };

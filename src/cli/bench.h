@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 int fr_cli_bench_peaks(int argc, char **argv);
+int fr_cli_bench_kernels(int argc, char **argv);
 int fr_cli_bench_formats(int argc, char **argv);
 
 #endif
