@@ -1,76 +1,79 @@
 /* qgemm_float_avx2.c: low-bit weights times rows of floats: W4A16 and FP8, widened to f32, in tiles of
- * 6 x 16; and the finish of all kinds.
+ * 6 x 16.
  *
  * Rows are widened once a group. A group's sum is one chain of multiply-adds for each column, whatever the
  * tile, so that a row has the same bits in a product of one row and of a thousand; where a tile has too few
  * rows to hide the time of a multiply-add, it works on several groups at once. */
-#include <immintrin.h>
-#include <string.h>
+#include "kernel/avx2/qgemm_pair.h"
 
-#include "kernel/kernel.h"
-
-#define INLINE static inline __attribute__((always_inline))
-
-#define MR 6
-#define NR 16
 enum { MAX_GROUP = 128 };
-
-typedef struct pair { /* the 8 columns of the first half, and of the second */
-    __m256 v[2];
-} pair;
-
-/* Weights of 16 columns at 4 k, as floats; W4A16: times 16^q, q as in `unscale`. */
-typedef struct four {
-    pair k[4];
-} four;
-
-/* One nibble of every word, where it stands, is the code times a power of 16. The second half's columns
- * come to the same places by one shift, and rows make up for the power. */
-INLINE four weights_w4a16(const uint8_t *b) {
-    __m256i first = _mm256_load_si256((const __m256i *)b), second = _mm256_srli_epi32(first, 8);
-    four w;
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; k++) {
-        const __m256i mask = _mm256_set1_epi32(15 << (4 * (k / 2 + 4 * (k % 2))));
-        w.k[k].v[0] = _mm256_cvtepi32_ps(_mm256_and_si256(first, mask));
-        w.k[k].v[1] = _mm256_cvtepi32_ps(_mm256_and_si256(second, mask));
-    }
-    return w;
-}
-
-/* Bytes of 8 columns at k and k + 1, as the upper halves of 16 bits; E4M3 one place further down, where
- * its bits are those of the f16 that is the value / 256. */
-INLINE __m256i two_k(const bool e5m2, __m256i bytes, const int k) {
-    const char o = (char)-1, a = (char)k, b = (char)(k + 1);
-    const __m256i places = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(o, a, o, (char)(a + 4), o, (char)(a + 8), o, (char)(a + 12), o, b, o,
-                      (char)(b + 4), o, (char)(b + 8), o, (char)(b + 12)));
-    __m256i high = _mm256_shuffle_epi8(bytes, places);
-    if (!e5m2)
-        high = _mm256_and_si256(_mm256_srai_epi16(high, 1), _mm256_set1_epi16((short)0xbfff));
-    return _mm256_permute4x64_epi64(high, 0xd8);
-}
-
-INLINE four weights_fp8(const bool e5m2, const uint8_t *b) {
-    four w;
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; j++) {
-        __m256i bytes = _mm256_load_si256((const __m256i *)b + j);
-#pragma GCC unroll 2
-        for (int k = 0; k < 4; k += 2) {
-            __m256i two = two_k(e5m2, bytes, k);
-            w.k[k].v[j] = _mm256_cvtph_ps(_mm256_castsi256_si128(two));
-            w.k[k + 1].v[j] = _mm256_cvtph_ps(_mm256_extracti128_si256(two, 1));
-        }
-    }
-    return w;
-}
 
 typedef enum weight_kind { W4A16, E4M3, E5M2 } weight_kind;
 
-INLINE four weights(const weight_kind kind, const uint8_t *b) {
-    return kind == W4A16 ? weights_w4a16(b) : weights_fp8(kind == E5M2, b);
+typedef struct pair_f32 {
+    __m256 v[2];
+} pair_f32;
+
+/* ---- weights of 16 columns at one k, as floats ---- */
+
+static const union {
+    uint32_t words[8];
+    __m256i v;
+} nibble_of_k[4] = {
+    {{0xf, 0xf, 0xf, 0xf, 0xf, 0xf, 0xf, 0xf}},
+    {{0xf0000, 0xf0000, 0xf0000, 0xf0000, 0xf0000, 0xf0000, 0xf0000, 0xf0000}},
+    {{0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0}},
+    {{0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000}}};
+
+/* One nibble of every word, where it stands, is the code times a power of 16, for which `unscale` makes up.
+ * The second half's columns come to the same places by one shift. */
+INLINE pair_f32 weights_w4a16(const int rows, const uint8_t *b, __m256i second, const int k) {
+    if (rows < 4) {
+        __m256i mask = nibble_of_k[k].v, first = *(const __m256i *)b;
+        return (pair_f32){{_mm256_cvtepi32_ps(_mm256_and_si256(first, mask)),
+                           _mm256_cvtepi32_ps(_mm256_and_si256(second, mask))}};
+    }
+    __m256i first = load((const __m256i *)b);
+    return (pair_f32){{_mm256_cvtepi32_ps(and_with(first, &nibble_of_k[k].v)),
+                       _mm256_cvtepi32_ps(and_with(second, &nibble_of_k[k].v))}};
 }
+
+#define O -1 /* a byte of zeros */
+static const union {
+    int8_t bytes[32];
+    __m256i v;
+} bytes_of_k[2] = {{{O, 0, O, 4, O, 8, O, 12, O, 1, O, 5, O, 9, O, 13,
+                     O, 0, O, 4, O, 8, O, 12, O, 1, O, 5, O, 9, O, 13}},
+                   {{O, 2, O, 6, O, 10, O, 14, O, 3, O, 7, O, 11, O, 15,
+                     O, 2, O, 6, O, 10, O, 14, O, 3, O, 7, O, 11, O, 15}}};
+#undef O
+static const union {
+    uint16_t words[16];
+    __m256i v;
+} not_exponent_top = {{0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff,
+                       0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff, 0xbfff}};
+
+/* 4 k of 16 columns as f16: out[k][column]. E5M2 is the upper half of an f16. E4M3, one place further down,
+ * has the bits of the f16 that is the value / 256. */
+INLINE void to_f16(const bool e5m2, const uint8_t *b, uint16_t out[4][NR]) {
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; n++) {
+        const int j = n % 2, k = n / 2; /* half of the columns, half of the k */
+        __m256i two = _mm256_load_si256((const __m256i *)b + j);
+        __asm__("vpshufb %1, %0, %0" : "+x"(two) : "m"(bytes_of_k[k].v));
+        if (!e5m2) two = and_with(_mm256_srai_epi16(two, 1), &not_exponent_top.v);
+        two = _mm256_permute4x64_epi64(two, 0xd8); /* one k a half register */
+        _mm_store_si128((__m128i *)&out[2 * k][8 * j], _mm256_castsi256_si128(two));
+        _mm_store_si128((__m128i *)&out[2 * k + 1][8 * j], _mm256_extracti128_si256(two, 1));
+    }
+}
+
+INLINE pair_f32 from_f16(const uint16_t *h) {
+    return (pair_f32){{_mm256_cvtph_ps(_mm_load_si128((const __m128i *)h)),
+                       _mm256_cvtph_ps(_mm_load_si128((const __m128i *)h + 1))}};
+}
+
+/* ---- rows ---- */
 
 /* What a row's values are multiplied with, by k modulo 4, so that the product is that of the true weight. */
 INLINE __m256 unscale(const weight_kind kind) {
@@ -88,27 +91,39 @@ INLINE void widen(const weight_kind kind, const uint16_t *a, int64_t count, floa
     }
 }
 
+/* ---- sums ---- */
+
+/* s += x w; one statement, as gcc would otherwise load all first and run out of registers. */
+INLINE void multiply(pair_f32 *s, pair_f32 w, const float *x) {
+    __m256 spread;
+    __asm__("vbroadcastss %3, %2\n\t"
+            "vfmadd231ps %2, %4, %0\n\t"
+            "vfmadd231ps %2, %5, %1"
+            : "+x"(s->v[0]), "+x"(s->v[1]), "=&x"(spread)
+            : "m"(*x), "x"(w.v[0]), "x"(w.v[1]));
+}
+
 /* s += one step of 4 k, in the order of k. */
 INLINE void step(const int rows, const weight_kind kind, const uint8_t *b, const float *x,
-                 pair s[MR]) {
-    four w = weights(kind, b);
+                 pair_f32 s[MR]) {
+    _Alignas(32) uint16_t h[4][NR];
+    __m256i second = _mm256_setzero_si256();
+    if (kind == W4A16)
+        second = _mm256_srli_epi32(load((const __m256i *)b), 8);
+    else
+        to_f16(kind == E5M2, b, h);
 #pragma GCC unroll 4
     for (int k = 0; k < 4; k++) {
+        pair_f32 w = kind == W4A16 ? weights_w4a16(rows, b, second, k) : from_f16(h[k]);
 #pragma GCC unroll 6
-        for (int i = 0; i < MR; i++) {
-            if (i < rows) {
-                __m256 a = _mm256_broadcast_ss(x + i * MAX_GROUP + k);
-                s[i].v[0] = _mm256_fmadd_ps(a, w.k[k].v[0], s[i].v[0]);
-                s[i].v[1] = _mm256_fmadd_ps(a, w.k[k].v[1], s[i].v[1]);
-            }
-        }
+        for (int i = 0; i < rows; i++) multiply(&s[i], w, x + i * MAX_GROUP + k);
     }
 }
 
-INLINE pair scales_of(const weight_kind kind, const fr_qtile *t, int64_t g) {
+INLINE pair_f32 scales_of(const weight_kind kind, const fr_qtile *t, int64_t g) {
     const fr_qpanel *p = t->panel;
     const char *s = (const char *)t->b + p->scales + (size_t)g * p->scale_bytes;
-    pair f;
+    pair_f32 f;
 #pragma GCC unroll 2
     for (int j = 0; j < 2; j++) {
         if (kind != W4A16)
@@ -124,8 +139,8 @@ INLINE pair scales_of(const weight_kind kind, const fr_qtile *t, int64_t g) {
 
 /* Adds a group's sums to those of the tile. */
 INLINE void add_group(const int rows, const weight_kind kind, const fr_qtile *t, int64_t g,
-                      const pair s[MR]) {
-    pair scale = scales_of(kind, t, g), zero;
+                      const pair_f32 s[MR]) {
+    pair_f32 scale = scales_of(kind, t, g), zero;
     const uint8_t *zeros = (const uint8_t *)t->b + t->panel->zeros + (size_t)g * NR;
 #pragma GCC unroll 2
     for (int j = 0; j < 2; j++)
@@ -156,7 +171,7 @@ INLINE void add_group(const int rows, const weight_kind kind, const fr_qtile *t,
 INLINE void some_groups(const int rows, const int many, const weight_kind kind, const fr_qtile *t,
                         int64_t g) {
     _Alignas(64) float wide[MR * MAX_GROUP];
-    pair s[MR][MR];
+    pair_f32 s[MR][MR];
     const int64_t group = t->panel->group;
     const size_t bytes = t->panel->code_bytes;
     const uint8_t *b = (const uint8_t *)t->b + (size_t)g * bytes;
@@ -212,46 +227,7 @@ static void fp8_avx2(const fr_qtile *t) {
         by_rows(E4M3, t);
 }
 
-/* ---- finish ---- */
-
-INLINE void finish_row(const fr_qkind kind, const fr_qtile *t, int i) {
-    const fr_qpanel *p = t->panel;
-    const float *scale = (const float *)((const char *)t->b + p->column_scale);
-    const float *zero = (const float *)((const char *)t->b + p->column_zero);
-    const char *a = (const char *)t->a + (size_t)i * t->lda;
-    float *y = (float *)t->sum + (size_t)i * t->lds, sx = 1;
-    int32_t start = 0;
-    if (kind != FR_Q_FP8) {
-        memcpy(&sx, a + t->row->scales, 4);
-        memcpy(&start, a + t->row->start, 4);
-    }
-    const __m256 by = _mm256_set1_ps(sx), codes = _mm256_set1_ps((float)start / 128.0f);
-    for (int j = 0; j < p->nr; j += 8) {
-        __m256 v = _mm256_load_ps(y + j), s = _mm256_load_ps(scale + j);
-        if (kind != FR_Q_FP8) v = _mm256_cvtepi32_ps(_mm256_castps_si256(v));
-        if (kind == FR_Q_W4A8)
-            v = _mm256_fmadd_ps(v, s, _mm256_mul_ps(_mm256_load_ps(zero + j), codes));
-        else
-            v = _mm256_mul_ps(v, s);
-        _mm256_store_ps(y + j, kind == FR_Q_FP8 ? v : _mm256_mul_ps(v, by));
-    }
-}
-
-static void finish_avx2(const fr_qtile *t) {
-    const fr_qkind kind = t->panel->kind;
-    if (kind == FR_Q_W4A4 || kind == FR_Q_W4A16) return;
-    for (int i = 0; i < t->rows; i++) {
-        if (kind == FR_Q_W4A8)
-            finish_row(FR_Q_W4A8, t, i);
-        else if (kind == FR_Q_W8A8 || kind == FR_Q_W4A8_G128)
-            finish_row(FR_Q_W8A8, t, i);
-        else /* NVFP4 and FP8: y = sum * scale */
-            finish_row(FR_Q_FP8, t, i);
-    }
-}
-
 void fr_qgemm_fill_avx2_float(fr_qgemm_kernels *out) {
     out->way[FR_Q_W4A16] = (struct fr_qgemm_way){MR, NR, w4a16_avx2};
     out->way[FR_Q_FP8] = (struct fr_qgemm_way){MR, NR, fp8_avx2};
-    out->finish = finish_avx2;
 }

@@ -1,74 +1,56 @@
-/* qgemm_nibbles.h: tiles of 6 x 16 for weights of 4 bits and rows of 8 or fewer, for registers of 32 bytes.
+/* qgemm_nibbles.h: tiles of 6 x 16 for weights of 4 bits and rows of 8 or fewer, in registers of 32 bytes.
  *
  * One load holds 4 k of 16 columns: 8 columns in its low nibbles, 8 in its high ones. Four codes of a row,
  * spread over the register, meet both halves. Included by who has named the instructions of a dot:
  *
- *     DOT_STEPS               steps of 4 k that sums can take before they must be read
- *     dot(first, sums, w, a)  sums (unless first) + the products of w >= 0 and a, in any split
- *     dot_read(sums)          the split sums as 32 bits
- *     dot_times(sums, by)     the same times a number of 0 .. 255 in every column
+ *     DOT_STEPS                steps of 4 k that sums can take before they must be read
+ *     dot(first, &sums, w, a)  sums (0 if first) + products of w >= 0 and the four codes at a, in any split
+ *     dot_read(sums)           the split sums as 32 bits
+ *     dot_times(sums, &by)     the same times a number of 0 .. 255 in every column
  *
- * Sums that do not fit into 16 registers lie where the tile has to put them in the end. */
+ * There are sixteen registers: 12 split sums, two of weights, two for the products. So constants are read
+ * from memory again and again, and whole sums lie where the tile has to put them in the end. */
 #ifndef FR_KERNEL_QGEMM_NIBBLES_H
 #define FR_KERNEL_QGEMM_NIBBLES_H
 
-#define MR 6
-#define NR 16
+#include "kernel/avx2/qgemm_pair.h"
 
-typedef struct pair { /* the columns of the low and of the high nibbles */
-    __m256i v[2];
-} pair;
-typedef struct pair_f32 {
-    __m256 v[2];
-} pair_f32;
+static const union {
+    uint8_t bytes[32];
+    __m256i v;
+} low_nibbles = {{15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+                  15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15}},
+  doubled_e2m1 = {{12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0,
+                   12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0}};
 
 /* Weights of one step. NVFP4: twice the value of E2M1, plus 12. */
 INLINE pair weights(const fr_qkind kind, const uint8_t *b) {
-    const __m256i low = _mm256_set1_epi8(15);
     __m256i both = _mm256_load_si256((const __m256i *)b);
-    pair w = {{_mm256_and_si256(both, low), _mm256_and_si256(_mm256_srli_epi16(both, 4), low)}};
+    pair w = {
+        {and_with(both, &low_nibbles.v), and_with(_mm256_srli_epi16(both, 4), &low_nibbles.v)}};
     if (kind == FR_Q_NVFP4) {
-        const __m256i value = _mm256_broadcastsi128_si256(
-            _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-        w.v[0] = _mm256_shuffle_epi8(value, w.v[0]);
-        w.v[1] = _mm256_shuffle_epi8(value, w.v[1]);
+        __m256i doubled = load(&doubled_e2m1.v);
+        w.v[0] = _mm256_shuffle_epi8(doubled, w.v[0]);
+        w.v[1] = _mm256_shuffle_epi8(doubled, w.v[1]);
     }
     return w;
 }
 
-INLINE __m256i four_codes(const char *a) {
-    int32_t four;
-    memcpy(&four, a, 4);
-    return _mm256_set1_epi32(four);
-}
-
-INLINE void step(const int rows, const fr_qkind kind, const bool first, const uint8_t *b,
-                 const char *a, size_t lda, pair s[MR]) {
-    pair w = weights(kind, b);
-#pragma GCC unroll 6
-    for (int i = 0; i < MR; i++) {
-        if (i < rows) {
-            __m256i x = four_codes(a + (size_t)i * lda);
-            s[i].v[0] = dot(first, s[i].v[0], w.v[0], x);
-            s[i].v[1] = dot(first, s[i].v[1], w.v[1], x);
-        }
-    }
-}
-
 /* Split sums of some steps of 4 k. */
 INLINE void steps_of(const int rows, const fr_qkind kind, const int steps, const uint8_t *b,
-                     const char *a, size_t lda, pair s[MR]) {
-    step(rows, kind, true, b, a, lda, s);
-    for (int p = 1; p < steps; p++) step(rows, kind, false, b + 32 * p, a + 4 * p, lda, s);
-}
-
-INLINE __m256i *at(const fr_qtile *t, int i) {
-    return (__m256i *)((int32_t *)t->sum + (size_t)i * t->lds);
+                     const rows_at *a, pair s[MR]) {
+#pragma GCC unroll 32
+    for (int p = 0; p < steps; p++) {
+        pair w = weights(kind, b + 32 * p);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) dot(p == 0, &s[i], w, a->row[i] + 4 * p);
+    }
 }
 
 INLINE void begin(const fr_qtile *t) {
     if (t->add) return;
-    for (int i = 0; i < t->rows; i++) at(t, i)[0] = at(t, i)[1] = _mm256_setzero_si256();
+    for (int i = 0; i < t->rows; i++)
+        memset((int32_t *)t->sum + (size_t)i * t->lds, 0, NR * sizeof(int32_t));
 }
 
 /* ---- sums of whole numbers: W4A8, W4A8_G128 ---- */
@@ -84,10 +66,12 @@ INLINE pair load_u16(const uint8_t *p) {
 
 /* + z less: both fit 16 bits, and the upper half of z's lanes is 0. */
 INLINE void add_zeros(const int rows, const fr_qtile *t, int64_t g) {
-    pair z = load_u16((const uint8_t *)t->b + t->panel->zeros + (size_t)g * (2 * NR));
+    pair z = load_u16((const uint8_t *)t->b + t->panel->zeros + g * (2 * NR));
     const char *less = (const char *)t->a + t->row->less + 4 * (size_t)g;
-    for (int i = 0; i < rows; i++) {
-        __m256i l = four_codes(less + (size_t)i * t->lda), *sum = at(t, i);
+    __m256i *sum = t->sum;
+    const size_t lda = t->lda, lds = t->lds;
+    for (int i = 0; i < rows; i++, less += lda, sum += lds / 8) {
+        __m256i l = four_codes(less);
         sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(z.v[0], l));
         sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(z.v[1], l));
     }
@@ -95,26 +79,28 @@ INLINE void add_zeros(const int rows, const fr_qtile *t, int64_t g) {
 
 INLINE void int_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
     enum { STEPS = 128 / 4 };
-    const fr_qpanel *p = t->panel;
+    const size_t lds = t->lds / 8;
+    const uint8_t *b = (const uint8_t *)t->b + (size_t)t->g0 * (STEPS * 32);
+    rows_at a = rows_of(rows, t, (size_t)t->g0 * 128);
+    __m256i *const sums = t->sum;
     begin(t);
-    for (int64_t g = t->g0; g < t->g0 + t->groups; g++) {
-        const uint8_t *b = (const uint8_t *)t->b + (size_t)g * (STEPS * 32);
-        const char *a = (const char *)t->a + (size_t)g * 128;
+    for (int64_t g = t->g0, end = g + t->groups; g < end; g++) {
         pair by = {0}, s[MR];
         if (kind == FR_Q_W4A8_G128) {
             add_zeros(rows, t, g);
-            by = load_u8((const uint8_t *)t->b + p->scales + (size_t)g * NR);
+            by = load_u8((const uint8_t *)t->b + t->panel->scales + (size_t)g * NR);
         }
-        for (int k = 0; k < STEPS; k += DOT_STEPS, b += 32 * DOT_STEPS, a += 4 * DOT_STEPS) {
-            steps_of(rows, kind, DOT_STEPS, b, a, t->lda, s);
+        for (int p = 0; p < STEPS; p += DOT_STEPS, b += 32 * DOT_STEPS) {
+            steps_of(rows, kind, DOT_STEPS, b, &a, s);
+            forward(rows, &a, 4 * DOT_STEPS);
+            __m256i *sum = sums;
 #pragma GCC unroll 6
-            for (int i = 0; i < MR; i++) {
-                if (i < rows) {
-                    for (int j = 0; j < 2; j++) {
-                        __m256i part =
-                            kind == FR_Q_W4A8 ? dot_read(s[i].v[j]) : dot_times(s[i].v[j], by.v[j]);
-                        at(t, i)[j] = _mm256_add_epi32(at(t, i)[j], part);
-                    }
+            for (int i = 0; i < rows; i++, sum += lds) {
+#pragma GCC unroll 2
+                for (int j = 0; j < 2; j++) {
+                    __m256i part =
+                        kind == FR_Q_W4A8 ? dot_read(s[i].v[j]) : dot_times(s[i].v[j], &by.v[j]);
+                    sum[j] = _mm256_add_epi32(sum[j], part);
                 }
             }
         }
@@ -123,50 +109,59 @@ INLINE void int_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
 
 /* ---- whole numbers within a group, floats over groups: W4A4, NVFP4 ---- */
 
-INLINE pair_f32 group_scales(const fr_qkind kind, const fr_qtile *t, int64_t g) {
+INLINE void group_scales(const fr_qkind kind, const fr_qtile *t, int64_t g, __m256 f[2]) {
     const fr_qpanel *p = t->panel;
     const uint8_t *s = (const uint8_t *)t->b + p->scales;
-    pair_f32 f;
     if (kind == FR_Q_NVFP4) {
         /* The bits of E4M3, moved to those of f16, are the value / 256. */
-        __m128i e4m3 = _mm_load_si128((const __m128i *)(s + (size_t)g * NR));
+        __m128i e4m3 = _mm_load_si128((const __m128i *)(s + g * NR));
         __m256i f16 = _mm256_slli_epi16(_mm256_cvtepu8_epi16(e4m3), 7);
         const __m256 unit = _mm256_set1_ps(256.0f);
-        f.v[0] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(f16)), unit);
-        f.v[1] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(f16, 1)), unit);
+        f[0] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(f16)), unit);
+        f[1] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(f16, 1)), unit);
     } else if (p->bf16_scales) {
-        pair u = load_u16(s + (size_t)g * (2 * NR));
-        for (int j = 0; j < 2; j++) f.v[j] = _mm256_castsi256_ps(_mm256_slli_epi32(u.v[j], 16));
+        pair u = load_u16(s + g * (2 * NR));
+        for (int j = 0; j < 2; j++) f[j] = _mm256_castsi256_ps(_mm256_slli_epi32(u.v[j], 16));
     } else {
-        const __m128i *h = (const __m128i *)(s + (size_t)g * (2 * NR));
-        for (int j = 0; j < 2; j++) f.v[j] = _mm256_cvtph_ps(_mm_load_si128(h + j));
+        const __m128i *h = (const __m128i *)(s + g * (2 * NR));
+        for (int j = 0; j < 2; j++) f[j] = _mm256_cvtph_ps(_mm_load_si128(h + j));
     }
-    return f;
+}
+
+/* sum = fma(s + less, sx * scale, sum), a row. */
+INLINE void add_group(const pair *s, const __m256 scale[2], const char *sx, const char *less,
+                      float *sum) {
+    __m256i l = four_codes(less);
+    __m256 x = _mm256_broadcast_ss((const float *)sx);
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; j++) {
+        __m256 whole = _mm256_cvtepi32_ps(_mm256_add_epi32(dot_read(s->v[j]), l));
+        __m256 old = _mm256_load_ps(sum + 8 * j);
+        _mm256_store_ps(sum + 8 * j, _mm256_fmadd_ps(whole, mul_with(x, &scale[j]), old));
+    }
 }
 
 INLINE void group_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
-    const int steps = (kind == FR_Q_NVFP4 ? 16 : 64) / 4;
+    const int64_t steps = (kind == FR_Q_NVFP4 ? 16 : 64) / 4;
+    const size_t lds = t->lds;
+    const uint8_t *b = (const uint8_t *)t->b + t->g0 * 32 * steps;
+    rows_at a = rows_of(rows, t, (size_t)(t->g0 * 4 * steps));
+    /* From the codes of this group to its scale and its less: they come nearer. */
+    int64_t sx = (int64_t)t->row->scales + t->g0 * (4 - 4 * steps);
+    int64_t less = (int64_t)t->row->less + t->g0 * (4 - 4 * steps);
+    float *const sums = t->sum;
     begin(t);
-    for (int64_t g = t->g0; g < t->g0 + t->groups; g++) {
+    for (int64_t g = t->g0, end = g + t->groups; g < end; g++, b += 32 * steps) {
+        float *sum = sums;
         pair s[MR];
-        const char *a = t->a, *sx = a + t->row->scales + 4 * (size_t)g;
-        const char *less = a + t->row->less + 4 * (size_t)g;
-        steps_of(rows, kind, steps, (const uint8_t *)t->b + (size_t)g * (size_t)(32 * steps),
-                 a + (size_t)g * (size_t)(4 * steps), t->lda, s);
-        pair_f32 scale = group_scales(kind, t, g);
+        __m256 scale[2];
+        group_scales(kind, t, g, scale);
+        steps_of(rows, kind, (int)steps, b, &a, s);
 #pragma GCC unroll 6
-        for (int i = 0; i < MR; i++) {
-            if (i < rows) {
-                __m256 x = _mm256_broadcast_ss((const float *)(sx + (size_t)i * t->lda));
-                __m256i l = four_codes(less + (size_t)i * t->lda);
-                for (int j = 0; j < 2; j++) {
-                    float *sum = (float *)(at(t, i) + j);
-                    __m256 whole = _mm256_cvtepi32_ps(_mm256_add_epi32(dot_read(s[i].v[j]), l));
-                    __m256 by = _mm256_mul_ps(x, scale.v[j]);
-                    _mm256_store_ps(sum, _mm256_fmadd_ps(whole, by, _mm256_load_ps(sum)));
-                }
-            }
-        }
+        for (int i = 0; i < rows; i++, sum += lds)
+            add_group(&s[i], scale, a.row[i] + sx, a.row[i] + less, sum);
+        forward(rows, &a, (size_t)(4 * steps));
+        sx += 4 - 4 * steps, less += 4 - 4 * steps;
     }
 }
 
