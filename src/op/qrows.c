@@ -31,25 +31,26 @@ static const float *operand(const fr_tensor *t, const fr_tensor *x, size_t row, 
 /* The row as floats: where it lies, or made in `out`. */
 static const float *make_row(const fr_qrows *q, const fr_tensor *x, size_t row, float *out) {
     const fr_rows_kernels *kern = &fr_kernel()->rows;
-    size_t k = (size_t)q->row.k, at = fr_row_start(x, x, row);
-    float buf[3][FR_BLOCK];
+    size_t k = (size_t)q->row.k;
+    const float *v = fr_block_in(x, fr_row_start(x, x, row), k, out);
+    float buf[2][FR_BLOCK];
     fr_norm_row stats = {0};
-    if (q->before == FR_BEFORE_NONE) return fr_block_in(x, at, k, out);
+    if (q->before == FR_BEFORE_NONE) return v;
     if (q->before == FR_BEFORE_RMSNORM || q->before == FR_BEFORE_LAYERNORM) {
         fr_norm_attr a = {q->eps, q->before == FR_BEFORE_LAYERNORM, 0};
-        stats = fr_norm_stats(x, at, k, &a);
+        fr_tensor wide = {.dtype = FR_F32, .data = (void *)(uintptr_t)v};
+        stats = fr_norm_stats(&wide, 0, k, &a);
     }
     for (size_t i = 0; i < k; i += FR_BLOCK) {
         size_t n = FR_MIN(k - i, (size_t)FR_BLOCK);
-        const float *v = fr_block_in(x, at + i, n, buf[0]);
         if (q->before == FR_BEFORE_FN)
-            kern->unary(q->fn, v, n, out + i);
+            kern->unary(q->fn, v + i, n, out + i);
         else if (q->before == FR_BEFORE_GLU)
-            kern->glu(q->fn, v, operand(q->up, x, row, i, n, buf[1]), n, out + i);
+            kern->glu(q->fn, v + i, operand(q->up, x, row, i, n, buf[0]), n, out + i);
         else
-            kern->norm(v, stats, q->weight ? q->weight + i : NULL, q->bias ? q->bias + i : NULL,
-                       operand(q->scale, x, row, i, n, buf[1]),
-                       operand(q->shift, x, row, i, n, buf[2]), n, out + i);
+            kern->norm(v + i, stats, q->weight ? q->weight + i : NULL, q->bias ? q->bias + i : NULL,
+                       operand(q->scale, x, row, i, n, buf[0]),
+                       operand(q->shift, x, row, i, n, buf[1]), n, out + i);
     }
     return out;
 }

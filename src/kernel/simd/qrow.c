@@ -3,21 +3,22 @@
  * FR_VLEN groups at a time: first the largest value of each, then all their scales as one vector, then the
  * codes. A code is what is nearest to the rounded quotient v / s; divisions are slow, so with y = 1 / s, rounded:
  *
- *   INT8, INT4  rint(v y) is the code unless v y is as near to the middle between two integers as it may be
- *               off: |v y - v / s| <= |v / s| 2^-24, and the rounding of v / s is half of its last place.
+ *   INT8, INT4  v / s and its rounding are within 2^-23 of v y, relatively, so they lie between v y (1 - 2^-22)
+ *               and v y (1 + 2^-22): when both have the same nearest integer, that is the code.
  *   NVFP4       q = v y, q += (v - q s) y is v / s to little more than half its last place, and exact when that
  *               is a number of few bits. The middles t between two codes have three bits and s has four, so t s
  *               is a float: when v is not it, v / s is at least 1 / 1.875 of a last place away from t. So q is
  *               on the side of t where the rounded quotient is, or on it together with that.
  *
- * The rest is divided truly: groups with such a value in them, with scales at the ends of their type (where
- * codes may be cut off), and FP8. */
+ * The rest is divided truly: groups with a value close to the middle between two codes, with scales at the
+ * ends of their type (where codes may be cut off), and FP8. */
 #include "kernel/kernel.h"
 #include "kernel/simd/vec.h"
 
 #ifdef FR_ISA
 
-#define MOST (FR_VLEN * 128) /* values of FR_VLEN groups */
+#define MOST  (FR_VLEN * 128) /* values of FR_VLEN groups */
+#define WHOLE 4096            /* rows up to that are made once */
 
 static float *scales_of(const fr_qrow *r, void *record) {
     return (float *)((char *)record + r->scales);
@@ -91,26 +92,27 @@ static inline void store_some(void *p, vf32 v, int n) {
 
 /* ---- integers ---- */
 
-/* The codes of a group, and their sums by lanes; false when one of them is too close to call. */
-static inline bool near_codes(const float *v, int group, float y, bool positive, float limit,
-                              int8_t *codes, vi32 *sum) {
-    const vf32 magic = vset1(12582912.0f), vy = vset1(y); /* 1.5 * 2^23 */
-    vf32 worst = vzero();
-    vi32 total = viset1(0);
+/* The codes of a group, and their sums by lanes; false when one of them is too close to call. Adding 1.5 *
+ * 2^23 leaves the nearest integer in the low bits. */
+static inline bool near_codes(const float *v, int group, float y, bool positive, int8_t *codes,
+                              vi32 *sum) {
+    const vf32 magic = vset1(12582912.0f);
+    const vf32 below = vset1(y * (1 - 0x1p-22f)), above = vset1(y * (1 + 0x1p-22f));
+    vi32 apart = viset1(0), total = viset1(0);
     for (int i = 0; i < group; i += 4 * FR_VLEN) {
         vi32 c[4];
         for (int j = 0; j < 4; j++) {
             vf32 x = vload(v + i + j * FR_VLEN);
             if (positive) x = vmax(x, vzero());
-            vf32 t = vfma(x, vy, magic);
-            worst = vmaxabs(worst, vfma(x, vy, vsub(magic, t)));
-            c[j] = visub(vbits(t), vbits(magic));
+            c[j] = vbits(vfma(x, below, magic));
+            apart = vior(apart, vixor(c[j], vbits(vfma(x, above, magic))));
             total = viadd(total, c[j]);
         }
         vistore_i8(codes + i, c);
     }
-    *sum = total;
-    return !vany(vlt(vset1(limit), worst));
+    uint32_t bits = 0x4b400000u * (uint32_t)(group / FR_VLEN); /* of all the magic in the sums */
+    *sum = visub(total, viset1((int32_t)bits));
+    return !vany(vmnot(vieq(apart, viset1(0))));
 }
 
 static vi32 divided_codes(const float *v, int group, float s, float least, float most,
@@ -129,18 +131,17 @@ static vi32 divided_codes(const float *v, int group, float s, float least, float
     return total;
 }
 
-/* How far a quotient must be from the middle between two codes: see above, and the rounding of the rest. */
-#define LIMIT_INT8 (0.5f - 0x1p-16f) /* off by 127 * 2^-24 + 2^-18 + 2^-25 */
-#define LIMIT_INT4 (0.5f - 0x1p-19f) /* 15 * 2^-24 + 2^-21 + 2^-25 */
-
 static void int8(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
     int8_t *codes = record;
     int32_t *less = less_of(r, record), lane[FR_VLEN], start = 0;
-    float buf[MOST], top = 0;
+    float buf[WHOLE], top = 0;
+    const float *row = NULL;
     vi32 most = viset1(0), total = viset1(0);
+    if (r->padded <= WHOLE) row = values(r, x, add, by, 0, r->padded, false, buf);
     for (int64_t i = 0; i < r->padded; i += MOST) {
         int64_t n = r->padded - i < MOST ? r->padded - i : MOST;
-        most = vimax(most, top_of(values(r, x, add, by, i, n, false, buf), n, false));
+        const float *v = row ? row + i : values(r, x, add, by, i, n, false, buf);
+        most = vimax(most, top_of(v, n, false));
     }
     vistore(lane, most);
     for (int i = 1; i < FR_VLEN; i++) lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
@@ -150,12 +151,13 @@ static void int8(const fr_qrow *r, const float *x, float add, const float *by, v
     bool plain = s >= 0x1p-126f;
     for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
         int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
-        const float *v = values(r, x, add, by, g0 * 128, groups * 128, false, buf);
+        const float *v =
+            row ? row + g0 * 128 : values(r, x, add, by, g0 * 128, groups * 128, false, buf);
         vi32 sum[FR_VLEN];
         for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
         for (int g = 0; g < groups; g++) {
             int8_t *c = codes + (g0 + g) * 128;
-            if (!plain || !near_codes(v + g * 128, 128, 1.0f / s, false, LIMIT_INT8, c, &sum[g]))
+            if (!plain || !near_codes(v + g * 128, 128, 1.0f / s, false, c, &sum[g]))
                 sum[g] = divided_codes(v + g * 128, 128, s, -127, 127, c);
         }
         vi32 sums = visum_of(sum);
@@ -189,7 +191,7 @@ static inline void int4_row(const fr_qrow *r, const float *x, float add, const f
         for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
         for (int g = 0; g < groups; g++) {
             int8_t *c = codes + (g0 + g) * 64;
-            if (y[g] == 0 || !near_codes(v + g * 64, 64, y[g], positive, LIMIT_INT4, c, &sum[g]))
+            if (y[g] == 0 || !near_codes(v + g * 64, 64, y[g], positive, c, &sum[g]))
                 sum[g] = divided_codes(v + g * 64, 64, s[g], least, most, c);
         }
         store_some(scales_of(r, record) + g0, vs, groups);

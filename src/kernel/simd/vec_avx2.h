@@ -160,8 +160,10 @@ static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
     return vrows_of(v, 1);
 }
 static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    __m256i ab = _mm256_packs_epi32(v[0], v[1]), cd = _mm256_packs_epi32(v[2], v[3]);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7),
+                  low = _mm256_set1_epi32(0xffff);
+    __m256i ab = _mm256_packus_epi32(_mm256_and_si256(v[0], low), _mm256_and_si256(v[1], low));
+    __m256i cd = _mm256_packus_epi32(_mm256_and_si256(v[2], low), _mm256_and_si256(v[3], low));
     ab = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(ab, cd), order);
     _mm256_storeu_si256((__m256i *)p, ab);
 }

@@ -163,9 +163,13 @@ static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
     return vrows_of(v, 1);
 }
 static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    __m512i ab = _mm512_packs_epi32(v[0], v[1]), cd = _mm512_packs_epi32(v[2], v[3]);
-    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd)));
+    const __m512i even =
+        _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                         24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    __m512i ab = _mm512_permutex2var_epi16(v[0], even, v[1]);
+    __m512i cd = _mm512_permutex2var_epi16(v[2], even, v[3]);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi64(order, _mm512_packs_epi16(ab, cd)));
 }
 
 static inline vf32 vscale2(vf32 x, vf32 n) {

@@ -145,9 +145,9 @@ static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
     return vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3]));
 }
 static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
-    int16x8_t ab = vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1]));
-    int16x8_t cd = vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3]));
-    vst1q_s8(p, vcombine_s8(vqmovn_s16(ab), vqmovn_s16(cd)));
+    int16x8_t ab = vcombine_s16(vmovn_s32(v[0]), vmovn_s32(v[1]));
+    int16x8_t cd = vcombine_s16(vmovn_s32(v[2]), vmovn_s32(v[3]));
+    vst1q_s8(p, vcombine_s8(vmovn_s16(ab), vmovn_s16(cd)));
 }
 
 /* In two halves, so that only the last product can leave the range of normal numbers. */

@@ -144,7 +144,7 @@ static inline vi32 visum_of(const vi32 v[FR_VLEN]) {
     return v[0];
 }
 static inline void vistore_i8(int8_t *p, const vi32 v[4]) {
-    for (int i = 0; i < 4; i++) p[i] = (int8_t)(v[i] < -128 ? -128 : v[i] > 127 ? 127 : v[i]);
+    for (int i = 0; i < 4; i++) p[i] = (int8_t)v[i];
 }
 
 static inline vf32 vscale2(vf32 x, vf32 n) {
