@@ -2,6 +2,7 @@
  *
  *     bench_kernels.c        options, the loop over groups
  *     bench_kernels_list.c   the groups: which products of which sizes, and their targets
+ *     bench_kernels_cache.c  those of attention over pages of keys and values
  *     bench_kernels_model.c  small graphs with a weight, and timing
  *     bench_kernels_print.c  the table and the JSON
  *
@@ -48,6 +49,9 @@ typedef struct kb_run {
     kb_model *model;
     fr_tensor in[KB_INPUTS];
     int ins;
+    /* Inputs that lie in memory some times, so many bytes apart; turns 0: once. */
+    int turns, turn;
+    size_t step[KB_INPUTS];
     double work; /* operations, or bytes, of one run */
     kb_peak peak;
     kb_goal goal;
@@ -82,6 +86,8 @@ typedef struct kb_entry {
 extern const kb_entry kb_entries[];
 /* "W4A8 products, 4096 x 4096" */
 void kb_title(const kb_entry *e, char *out, size_t size);
+
+fr_status kb_fill_cache(kb_group *g, const kb_entry *e);
 
 /* ---- models ---- */
 

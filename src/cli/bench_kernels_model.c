@@ -151,8 +151,14 @@ kb_run *kb_run_add(kb_group *g, kb_model *model, int64_t m, int64_t n, int64_t k
 
 static fr_status once(kb_run *r) {
     kb_model *m = r->model;
+    fr_tensor in[KB_INPUTS];
     m->at = (m->at + 1) % m->copies;
-    return fr_session_run(m->session[m->at], r->in, r->ins);
+    r->turn = (r->turn + 1) % FR_MAX_OF(r->turns, 1);
+    for (int i = 0; i < r->ins; i++) {
+        in[i] = r->in[i];
+        in[i].data = (uint8_t *)in[i].data + (size_t)r->turn * r->step[i];
+    }
+    return fr_session_run(m->session[m->at], in, r->ins);
 }
 
 /* One thread is timed by its processor time: what else the machine does then counts less. */

@@ -10,6 +10,11 @@ _frugal_options() {
     { "$1" help 2>/dev/null; "$1" help "$2" 2>/dev/null; } | grep -oE -e '(^|[ [,])--[a-z][a-z-]*' | tr -d ' [,' | sort -u
 }
 
+# What stands behind a command in its usage lines: peaks, kernels, ...
+_frugal_kinds() {
+    "$1" help "$2" 2>/dev/null | sed -n "s/^.*frugal $2 \([a-z][a-z-]*\).*/\1/p"
+}
+
 _frugal() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command= word
     COMPREPLY=()
@@ -25,7 +30,7 @@ _frugal() {
     elif [[ -z $command || $command == help && $before == help ]]; then
         COMPREPLY=($(compgen -W "$(_frugal_commands "$1")" -- "$current"))
     elif [[ $command == bench && $before == bench ]]; then
-        COMPREPLY=($(compgen -W "peaks" -- "$current"))
+        COMPREPLY=($(compgen -W "$(_frugal_kinds "$1" bench)" -- "$current"))
     else
         compopt -o filenames 2>/dev/null
         COMPREPLY=($(compgen -f -- "$current"))

@@ -15,6 +15,10 @@ function __frugal_command
     return 1
 end
 
+function __frugal_benches
+    frugal help bench 2>/dev/null | sed -n 's/^.*frugal bench \([a-z][a-z-]*\).*/\1/p'
+end
+
 function __frugal_options
     begin
         frugal help 2>/dev/null
@@ -24,5 +28,5 @@ end
 
 complete -c frugal -n 'not __frugal_command >/dev/null' -f -a '(__frugal_commands)'
 complete -c frugal -n 'test (__frugal_command) = help' -f -a '(__frugal_commands)'
-complete -c frugal -n 'test (__frugal_command) = bench' -f -a peaks
+complete -c frugal -n 'test (__frugal_command) = bench' -f -a '(__frugal_benches)'
 complete -c frugal -n 'string match -q -- "-*" (commandline -ct)' -f -a '(__frugal_options)'
