@@ -1,8 +1,8 @@
 /* qgemm_plan.c: the sizes of chunks, tasks and blocks; see qgemm_plan.h. */
 #include "op/qgemm_plan.h"
 
-#define BLOCK_BYTES                                                                                \
-    (16 << 10) /* of codes of a panel, beside the rows of a tile in the first cache */
+/* Rows of 16 bits: codes of a panel that stay in the first cache beside the rows of a tile. */
+#define BLOCK_BYTES (16 << 10)
 #define ROWS_BYTES  (384 << 10) /* of records that stay in the second cache during a task */
 #define MOST_ROWS   96
 #define LEAST_TILES 3
@@ -26,6 +26,14 @@ static int64_t even(int64_t whole, int64_t most) {
 static int64_t cycles(const qgemm_plan *p, int64_t rows) {
     int64_t work = rows * p->way.nr * p->g->k * p->g->row.code_bytes / 64;
     return FR_MAX_OF(work, (int64_t)p->g->w->panel.bytes / 6) + 1;
+}
+
+/* Sums that are put down cost more than codes from the second cache, which tiles of bytes ask for ahead
+ * of their use; a tile of 16 bits reads twice as much of its rows. */
+static int64_t choose_block(const fr_qgemm *g, int mr) {
+    const fr_qpanel *panel = &g->w->panel;
+    if (g->m <= mr || g->row.code_bytes == 1) return panel->groups;
+    return even(panel->groups, clamp(BLOCK_BYTES / (int64_t)panel->code_bytes, 1, panel->groups));
 }
 
 static void choose_tasks(qgemm_plan *p) {
@@ -53,14 +61,11 @@ static void choose_tasks(qgemm_plan *p) {
 }
 
 qgemm_plan qgemm_plan_make(const fr_qgemm *g) {
-    const fr_qpanel *panel = &g->w->panel;
     qgemm_plan p = {.g = g, .kern = fr_kernel(), .panels = g->w->panels};
     p.way = p.kern->qgemm.way[g->w->kind];
     p.way.mr = (int)even(g->m, p.way.mr);
     p.lds = (size_t)(qgemm_up_panels(g->w) * p.kern->gemm.nr);
-    int64_t group = (int64_t)panel->code_bytes;
-    p.block = g->m <= p.way.mr ? panel->groups : clamp(BLOCK_BYTES / group, 1, panel->groups);
-    p.block = even(panel->groups, p.block);
+    p.block = choose_block(g, p.way.mr);
     choose_tasks(&p);
 
     int64_t rows = p.own ? p.m_block : p.m_chunk;
