@@ -17,8 +17,10 @@ const float fr_palette[FR_COLOURS][3] = {
     {0.55f, 0.10f, 0.65f}, {0.95f, 0.50f, 0.05f}, {0.05f, 0.05f, 0.05f}, {0.98f, 0.98f, 0.98f},
 };
 
-#define WORLD_STREAM 0x776f726c64ull << 24 /* "world" */
-#define SPLIT_SEED   0x68656c646f7574ull   /* "heldout" */
+#define WORLD_STREAM  0x776f726c64ull << 24   /* "world" */
+#define PROMPT_STREAM 0x70726f6d7074ull << 16 /* "prompt" */
+#define SURE          0.58f                   /* a relation that pixels cannot undo */
+#define SPLIT_SEED    0x68656c646f7574ull     /* "heldout" */
 
 /* A tenth of all numbers. */
 static bool one_in_ten(uint64_t number) {
@@ -121,7 +123,7 @@ static int pick_relation(fr_rng *g, const fr_scene *s, fr_scene_split split) {
     const fr_shape *b = &s->shape[0], *a = &s->shape[1];
     int holds[FR_RELATIONS], n = 0;
     for (int r = 0; r < FR_RELATIONS; r++) {
-        if (!fr_box_relation(fr_shape_box(a), fr_shape_box(b), (fr_relation)r, 0.58f)) continue;
+        if (!fr_box_relation(fr_shape_box(a), fr_shape_box(b), (fr_relation)r, SURE)) continue;
         bool out = fr_held_out_triple(a->class, (fr_relation)r, b->class);
         if (split == FR_SPLIT_ALL || out == (split == FR_SPLIT_UNSEEN)) holds[n++] = r;
     }
@@ -206,4 +208,38 @@ void fr_scene_make(uint64_t seed, uint64_t index, int size, int tag, fr_scene_sp
     out->prompt.tag = (fr_scene_tag)tag;
     while (!pick_shapes(&g, out, split) || !place(&g, out) || !say(&g, out, split)) {
     }
+}
+
+/* ---- the other way round ---- */
+
+/* The shapes that the clauses ask for; false when there are too many. */
+static bool shapes_of(fr_rng *g, const fr_prompt *p, fr_scene *s) {
+    s->shapes = 0;
+    for (int i = 0; i < p->includes; i++)
+        for (int n = 0; n < p->include[i].count; n++) {
+            if (s->shapes == FR_SCENE_SHAPES) return false;
+            fr_shape *shape = &s->shape[s->shapes++];
+            pick(g, shape);
+            shape->class = p->include[i].class;
+            if (p->include[i].colour >= 0) shape->colour = (fr_colour)p->include[i].colour;
+        }
+    return true;
+}
+
+static bool relations_hold(const fr_scene *s) {
+    const fr_clause *c = &s->prompt.include[1];
+    if (s->prompt.includes != 2 || c->relation < 0) return true;
+    return fr_box_relation(fr_shape_box(&s->shape[1]), fr_shape_box(&s->shape[0]),
+                           (fr_relation)c->relation, SURE);
+}
+
+fr_status fr_scene_of_prompt(const fr_prompt *p, uint64_t seed, uint64_t index, int size,
+                             fr_scene *out) {
+    fr_rng g = fr_rng_new(seed, PROMPT_STREAM ^ index);
+    *out = (fr_scene){.size = size, .prompt = *p};
+    do {
+        if (!shapes_of(&g, p, out))
+            return fr_fail(FR_INVALID, "A scene has room for %d shapes.", FR_SCENE_SHAPES);
+    } while (!place(&g, out) || !relations_hold(out));
+    return FR_OK;
 }

@@ -99,6 +99,10 @@ typedef enum fr_scene_split {
 void fr_scene_make(uint64_t seed, uint64_t index, int size, int tag, fr_scene_split split,
                    fr_scene *out);
 
+/* A scene that shows a prompt, what it leaves open by lot. Refused where so much does not fit. */
+fr_status fr_scene_of_prompt(const fr_prompt *p, uint64_t seed, uint64_t index, int size,
+                             fr_scene *out);
+
 /* A pair (colour, class, colour, class) or triple (class, relation, class) that training never shows: one in
  * ten, by a hash; the same both ways round. */
 bool fr_held_out_pair(fr_colour c1, fr_shape_class k1, fr_colour c2, fr_shape_class k2);

@@ -29,8 +29,8 @@ _frugal() {
         COMPREPLY=($(compgen -W "$(_frugal_options "$1" "$command")" -- "$current"))
     elif [[ -z $command || $command == help && $before == help ]]; then
         COMPREPLY=($(compgen -W "$(_frugal_commands "$1")" -- "$current"))
-    elif [[ $command == bench && $before == bench ]]; then
-        COMPREPLY=($(compgen -W "$(_frugal_kinds "$1" bench)" -- "$current"))
+    elif [[ ($command == bench || $command == world) && $before == "$command" ]]; then
+        COMPREPLY=($(compgen -W "$(_frugal_kinds "$1" "$command")" -- "$current"))
     else
         compopt -o filenames 2>/dev/null
         COMPREPLY=($(compgen -f -- "$current"))

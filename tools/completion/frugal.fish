@@ -15,8 +15,8 @@ function __frugal_command
     return 1
 end
 
-function __frugal_benches
-    frugal help bench 2>/dev/null | sed -n 's/^.*frugal bench \([a-z][a-z-]*\).*/\1/p'
+function __frugal_kinds
+    frugal help $argv[1] 2>/dev/null | sed -n "s/^.*frugal $argv[1] \([a-z][a-z-]*\).*/\1/p"
 end
 
 function __frugal_options
@@ -28,5 +28,7 @@ end
 
 complete -c frugal -n 'not __frugal_command >/dev/null' -f -a '(__frugal_commands)'
 complete -c frugal -n 'test (__frugal_command) = help' -f -a '(__frugal_commands)'
-complete -c frugal -n 'test (__frugal_command) = bench' -f -a '(__frugal_benches)'
+for command in bench world
+    complete -c frugal -n "test (__frugal_command) = $command" -f -a "(__frugal_kinds $command)"
+end
 complete -c frugal -n 'string match -q -- "-*" (commandline -ct)' -f -a '(__frugal_options)'
