@@ -3,6 +3,9 @@
  *     check-kernels                      every family under every table of this machine
  *     check-kernels --filter softmax     only cases whose name contains the word
  *     check-kernels --bench              times instead, under the best table (FRUGAL_CPU chooses)
+ *
+ * What is written for AVX-VNNI is also checked where there is only AVX-512 VNNI, in the latter's encoding;
+ * FRUGAL_CPU=avx2+vnni times it there.
  */
 #include "check.h"
 
@@ -237,28 +240,30 @@ void check_same(const void *got, const void *want, size_t n, size_t size) {
 
 /* ---- timing ---- */
 
-static double cpu_now(void) {
+/* Of the wall: other programs only make a run longer, and the shortest counts. Processor time is not to be
+ * trusted here: kernels have been seen to report a hundredth of it for a short run. */
+static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* The shortest of many runs, each of enough repetitions for the clock. */
 static double shortest(void (*once)(void *), void *arg) {
     once(arg);
-    double start = cpu_now(), best = 1e30, all = 0;
+    double start = now(), best = 1e30, all = 0;
     long reps = 1;
     for (;;) {
-        start = cpu_now();
+        start = now();
         for (long i = 0; i < reps; i++) once(arg);
-        double t = cpu_now() - start;
+        double t = now() - start;
         if (t < 2e-4 && reps < (1l << 30)) {
             reps *= 2;
             continue;
         }
         all += t;
         if (t / (double)reps < best) best = t / (double)reps;
-        if (all > 0.15) return best;
+        if (all > 0.3) return best;
     }
 }
 
@@ -311,8 +316,8 @@ static double measure_peak(fr_peak_fn *loop) {
     double best = 0;
     if (!loop) return 0;
     for (int i = 0; i < 40; i++) {
-        double start = cpu_now(), ops = loop(20000, &sink);
-        double rate = ops / (cpu_now() - start);
+        double start = now(), ops = loop(20000, &sink);
+        double rate = ops / (now() - start);
         if (rate > best) best = rate;
     }
     return best;
@@ -334,9 +339,8 @@ static double peak_rate(check_peak peak) {
 
 /* ---- the program ---- */
 
-static int run_table(unsigned cpu, bool bench) {
-    fr_kernels k, ref;
-    fr_kernels_fill(cpu, &k);
+static void run_table(fr_kernels k, bool bench) {
+    fr_kernels ref;
     fr_kernels_fill(0, &ref);
     state.table = k.name;
     for (check_family *f = state.families; f; f = f->next) {
@@ -347,7 +351,31 @@ static int run_table(unsigned cpu, bool bench) {
         printf("%-18s %-10s %7ld cases, %ld wrong\n", k.name, f->name, state.cases - cases,
                state.failures - failures);
     }
-    return 0;
+}
+
+static fr_kernels table_of(unsigned cpu) {
+    fr_kernels k;
+    fr_kernels_fill(cpu, &k);
+    return k;
+}
+
+#if defined(__x86_64__)
+void fr_qgemm_fill_avxvnni_as_avx512(fr_qgemm_kernels *out);
+#endif
+
+/* The table of AVX-VNNI on a machine that has only AVX-512 VNNI. */
+static bool vnni_as_avx512(fr_kernels *k) {
+#if defined(__x86_64__)
+    unsigned all = fr_cpu_flags();
+    if ((all & FR_CPU_AVXVNNI) || !(all & FR_CPU_AVX512VNNI)) return false;
+    *k = table_of(FR_CPU_AVX2);
+    k->name = "avx2+vnni (evex)";
+    fr_qgemm_fill_avxvnni_as_avx512(&k->qgemm);
+    return true;
+#else
+    (void)k;
+    return false;
+#endif
 }
 
 int main(int argc, char **argv) {
@@ -363,19 +391,28 @@ int main(int argc, char **argv) {
         }
     }
     if (bench) {
-        run_table(fr_kernel()->cpu, true);
+        const char *name = getenv("FRUGAL_CPU");
+        fr_kernels k = *fr_kernel();
+        if (name && !strcmp(name, "avx2+vnni")) vnni_as_avx512(&k);
+        run_table(k, true);
         return 0;
     }
     unsigned all = fr_cpu_flags(), done[8], count = 0;
-    const unsigned masks[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
-                              FR_CPU_AVX2 | FR_CPU_AVX512 | FR_CPU_AVX512VNNI, ~0u};
+    const unsigned masks[] = {0,
+                              FR_CPU_AVX2 | FR_CPU_NEON,
+                              FR_CPU_AVX2 | FR_CPU_AVXVNNI,
+                              FR_CPU_AVX2 | FR_CPU_AVX512,
+                              FR_CPU_AVX2 | FR_CPU_AVX512 | FR_CPU_AVX512VNNI,
+                              ~0u};
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
         bool again = false;
         for (unsigned j = 0; j < count; j++) again |= done[j] == (all & masks[i]);
         if (again) continue;
         done[count++] = all & masks[i];
-        run_table(all & masks[i], false);
+        run_table(table_of(all & masks[i]), false);
     }
+    fr_kernels vnni;
+    if (vnni_as_avx512(&vnni)) run_table(vnni, false);
     if (!state.cases) printf("no case matches\n");
     return state.failures || !state.cases ? 1 : 0;
 }
