@@ -68,7 +68,10 @@ void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
         fr_qgemm_fill_avx512vnni_w4a4(out);
         fr_qgemm_fill_avx512vnni_nvfp4(out);
     }
-    if (cpu & FR_CPU_AVX512BF16) fr_qgemm_fill_avx512bf16(out);
+    if (cpu & FR_CPU_AVX512BF16) {
+        fr_qgemm_fill_avx512bf16_w4a16(out);
+        fr_qgemm_fill_avx512bf16_fp8(out);
+    }
 #elif defined(__aarch64__)
     if (cpu & FR_CPU_NEON) fr_qgemm_fill_finish_neon(out);
 #else

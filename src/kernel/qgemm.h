@@ -131,6 +131,7 @@ void fr_qgemm_fill_avx2_float(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_w4a4(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_nvfp4(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_int(fr_qgemm_kernels *out);
-void fr_qgemm_fill_avx512bf16(fr_qgemm_kernels *out);
+void fr_qgemm_fill_avx512bf16_w4a16(fr_qgemm_kernels *out);
+void fr_qgemm_fill_avx512bf16_fp8(fr_qgemm_kernels *out);
 
 #endif

@@ -9,8 +9,9 @@ static const char *const kind_names[FR_Q_KINDS] = {
     [FR_Q_FP8] = "fp8",
 };
 
-typedef enum fill { RANDOM, HIGH, LOW, OPPOSED, ZERO_SCALES, FILLS } fill;
-static const char *const fill_names[] = {"random", "high", "low", "opposed", "zero scales"};
+typedef enum fill { RANDOM, HIGH, LOW, OPPOSED, ZERO_SCALES, EVERY, FILLS } fill;
+static const char *const fill_names[] = {"random",  "high",        "low",
+                                         "opposed", "zero scales", "every code"};
 
 /* What a product is made of, independent of any layout: FR_Q_MAX_NR columns. */
 typedef struct problem {
@@ -42,6 +43,18 @@ static uint8_t random_code(const problem *p, fill how, int64_t k) {
     if (how == LOW) return (uint8_t)(p->kind == FR_Q_NVFP4 ? 15 : low);
     if (how == OPPOSED) return (uint8_t)(k % 2 ? low + count - 1 : low);
     return (uint8_t)(low + check_random() % count);
+}
+
+/* EVERY, of FP8: rows with one value that is not 0, each at another k, where the columns have 32 codes; 8 rows
+ * see all there are. The rest are denormals. The products are exact. */
+static int64_t only_value(int row, int64_t k) {
+    return row * 5 % k;
+}
+static uint8_t every_code(const problem *p, int64_t column, int64_t k) {
+    unsigned code = (unsigned)(column + k / 5 * FR_Q_MAX_NR) & 255;
+    if (k % 5) return (uint8_t)(check_random() % 2 * 128 + check_random() % (p->e5m2 ? 4 : 8));
+    bool finite = p->e5m2 ? (code & 0x7c) != 0x7c : (code & 0x7f) != 0x7f;
+    return (uint8_t)(finite ? code : 0);
 }
 
 static void make_scales(problem *p, fill how) {
@@ -90,6 +103,7 @@ static void make_rows(problem *p, fr_rows_kind rows_kind, fill how, const fr_ker
             if (how == LOW) x[k] = -3.0f;
             if (how == OPPOSED) x[k] = k % 2 ? -3.0f : 3.0f;
             if (how == ZERO_SCALES && i % 3 == 1) x[k] = 0;
+            if (how == EVERY) x[k] = k == only_value(i, p->k) ? 448.0f : 0;
         }
         ref->qrow.quantize[rows_kind](&p->row, x, 0, NULL, a + (size_t)i * p->lda);
     }
@@ -143,7 +157,7 @@ static void *aligned(size_t bytes) {
 }
 
 static void compare(const fr_kernels *t, const fr_kernels *ref, const problem *p, int rows,
-                    int64_t cut, bool finish) {
+                    int64_t cut, bool finish, fill how) {
     int nr = t->qgemm.way[p->kind].nr, rnr = ref->qgemm.way[p->kind].nr;
     size_t lds = (size_t)nr + 16, rlds = (size_t)rnr;
     fr_qpanel panel, rpanel;
@@ -166,7 +180,10 @@ static void compare(const fr_kernels *t, const fr_kernels *ref, const problem *p
             for (int j = 0; j < count; j++) {
                 float scale = 0;
                 for (int c = 0; c < count; c++) scale = fmaxf(scale, fabsf(want[c]));
-                check_value(row[j], want[j], 1e-4, 2e-4 * scale + 1e-4);
+                if (how == EVERY)
+                    check_value(row[j], want[j], 1e-6, 0);
+                else
+                    check_value(row[j], want[j], 1e-4, 2e-4 * scale + 1e-4);
             }
         }
     }
@@ -180,7 +197,9 @@ static problem make(fr_qkind kind, fr_rows_kind rows_kind, int64_t k, int32_t gr
     fr_qpanel_of(kind, FR_Q_MAX_NR, k, group, FR_Q_MAX_NR, &p.shape);
     int64_t padded = p.shape.groups * p.shape.group;
     p.code = check_alloc((size_t)(FR_Q_MAX_NR * padded));
-    for (int64_t i = 0; i < FR_Q_MAX_NR * padded; i++) p.code[i] = random_code(&p, how, i % padded);
+    for (int64_t i = 0; i < FR_Q_MAX_NR * padded; i++)
+        p.code[i] = how == EVERY ? every_code(&p, i / padded, i % padded)
+                                 : random_code(&p, how, i % padded);
     make_scales(&p, how);
     make_rows(&p, rows_kind, how, ref);
     return p;
@@ -193,16 +212,18 @@ static void check_kind_of(const fr_kernels *t, const fr_kernels *ref, fr_qkind k
     for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
         for (int rows = 1; rows <= mr; rows++)
             for (int how = 0; how < FILLS; how++) {
+                if (how == EVERY && kind != FR_Q_FP8) continue;
                 if (how && (rows + (int)l) % 3 != 0) continue; /* enough */
                 if (!check_begin("qgemm.%s rows=%d k=%d group=%d %s%s%s", kind_names[kind], rows,
                                  (int)lengths[l], group, fill_names[how], other ? " other" : "",
                                  rows_kind == FR_ROWS_UINT4 ? " unsigned" : ""))
                     continue;
                 problem p = make(kind, rows_kind, lengths[l], group, (fill)how, other, ref);
-                compare(t, ref, &p, rows, p.shape.groups, true);
+                compare(t, ref, &p, rows, p.shape.groups, true, (fill)how);
                 if (p.shape.groups > 1)
-                    compare(t, ref, &p, rows, 1 + rows % (p.shape.groups - 1), true);
-                if (kind <= FR_Q_W4A8_G128) compare(t, ref, &p, rows, p.shape.groups, false);
+                    compare(t, ref, &p, rows, 1 + rows % (p.shape.groups - 1), true, (fill)how);
+                if (kind <= FR_Q_W4A8_G128)
+                    compare(t, ref, &p, rows, p.shape.groups, false, (fill)how);
                 check_end();
             }
 }

@@ -11,8 +11,9 @@
 #define MR 12
 #define NR 32
 /* Few rows read panels from memory once: into the second cache so far ahead that with k up to 4096 the next
- * panel is there when this one ends. */
-#define AHEAD        (80 << 10)
+ * panel is there when this one ends, and from there a little ahead into the first. */
+#define FAR_AHEAD    (80 << 10)
+#define AHEAD        1024
 #define AHEAD_GROUPS 12
 
 static const uint16_t values[32] __attribute__((aligned(64))) = {
@@ -69,7 +70,10 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
     }
 #pragma GCC unroll 2
     for (; b < end; b += 64, a += 8) {
-        if (ahead) _mm_prefetch(b + AHEAD, _MM_HINT_T1);
+        if (ahead) {
+            _mm_prefetch(b + FAR_AHEAD, _MM_HINT_T1);
+            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
+        }
         __m512i x = _mm512_load_si512(b);
         __m512bh w0 = lookup(x), w1 = lookup(_mm512_srli_epi16(x, 8));
 #pragma GCC unroll 12
@@ -126,6 +130,6 @@ static void tile_w4a16(const fr_qtile *t) {
     }
 }
 
-void fr_qgemm_fill_avx512bf16(fr_qgemm_kernels *out) {
+void fr_qgemm_fill_avx512bf16_w4a16(fr_qgemm_kernels *out) {
     out->way[FR_Q_W4A16] = (struct fr_qgemm_way){MR, NR, tile_w4a16};
 }
