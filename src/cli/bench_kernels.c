@@ -35,8 +35,7 @@ static fr_status one_group(kb_group *g, const kb_entry *e, kb_report *report) {
     kb_title(e, g->title, sizeof g->title);
     FR_TRY(e->fill(g, e));
     FR_TRY(kb_measure(g));
-    kb_report_group(report, g);
-    return FR_OK;
+    return kb_report_add(report, g);
 }
 
 static fr_status run(const options *o, int count, kb_report *report) {
@@ -45,8 +44,7 @@ static fr_status run(const options *o, int count, kb_report *report) {
     fr_progress p = fr_progress_start("bench kernels", count + 1, "groups");
     fr_progress_note(&p, "peaks of this machine");
     fr_progress_update(&p, 0);
-    FR_TRY(fr_peaks_measure(pool, &report->peaks));
-    FR_TRY(kb_report_begin(report));
+    FR_TRY(kb_report_peaks(report, pool));
     kb_group *g = fr_alloc(FR_MEM_OTHER, sizeof *g);
     fr_status st = g ? FR_OK : fr_fail(FR_NOMEM, "There is no memory for a group of cases.");
     double done = 1;
@@ -59,6 +57,7 @@ static fr_status run(const options *o, int count, kb_report *report) {
         st = one_group(g, e, report);
         kb_group_free(g);
     }
+    if (!st && !o->quick) st = kb_report_peaks(report, pool);
     fr_progress_end(&p);
     fr_free(g);
     return st;
@@ -66,9 +65,10 @@ static fr_status run(const options *o, int count, kb_report *report) {
 
 /* What was measured before a failure, or before Ctrl-C, is printed all the same. */
 static int measure(const options *o, int count) {
-    kb_report report = {.json = o->json};
+    kb_report report = {0};
     fr_status st = run(o, count, &report);
-    if (report.table || (report.json && report.peaks.threads)) kb_report_end(&report, !st);
+    if (report.count) kb_report_print(&report, o->json, !st);
+    kb_report_free(&report);
     return st ? fr_cli_failed(st) : FR_EXIT_OK;
 }
 

@@ -113,17 +113,23 @@ void kb_group_free(kb_group *g);
 
 /* ---- printing ---- */
 
+typedef struct kb_row {
+    char title[64], beside[40];
+    int64_t beside_m;
+    double ratio; /* to `beside`; 0: there is none */
+    kb_run run;
+} kb_row;
+
+/* Rows are judged in the end, by the larger of the peaks measured before and after. */
 typedef struct kb_report {
     fr_peaks peaks;
-    bool json;
-    fr_table *table;
-    int groups; /* printed */
-    int reached, missed;
+    kb_row *rows;
+    size_t count, room;
 } kb_report;
 
-/* r->peaks and r->json are set before. */
-fr_status kb_report_begin(kb_report *r);
-void kb_report_group(kb_report *r, const kb_group *g);
-void kb_report_end(kb_report *r, bool whole);
+fr_status kb_report_peaks(kb_report *r, fr_pool *pool);
+fr_status kb_report_add(kb_report *r, const kb_group *g);
+void kb_report_print(const kb_report *r, bool json, bool whole);
+void kb_report_free(kb_report *r);
 
 #endif
