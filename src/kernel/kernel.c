@@ -5,10 +5,18 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+
+static bool has_avxvnni(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
 unsigned fr_cpu_flags(void) {
     unsigned f = 0;
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) f |= FR_CPU_AVX2;
+    if ((f & FR_CPU_AVX2) && has_avxvnni()) f |= FR_CPU_AVXVNNI;
     if ((f & FR_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
@@ -36,7 +44,7 @@ static const char *table_name(unsigned cpu) {
         if (cpu & FR_CPU_AVX512VNNI) return "avx512+vnni";
         return "avx512";
     }
-    if (cpu & FR_CPU_AVX2) return "avx2";
+    if (cpu & FR_CPU_AVX2) return cpu & FR_CPU_AVXVNNI ? "avx2+vnni" : "avx2";
     if (cpu & FR_CPU_NEON) return cpu & FR_CPU_NEON_DOT ? "neon+dot" : "neon";
     return "scalar";
 }
@@ -61,6 +69,7 @@ static unsigned allowed_by_name(const char *name) {
     if (!name || !*name || !strcmp(name, "native")) return ~0u;
     if (!strcmp(name, "scalar")) return 0;
     if (!strcmp(name, "avx2")) return FR_CPU_AVX2;
+    if (!strcmp(name, "avx2+vnni")) return FR_CPU_AVX2 | FR_CPU_AVXVNNI;
     if (!strcmp(name, "avx512")) return FR_CPU_AVX2 | FR_CPU_AVX512;
     return ~0u;
 }

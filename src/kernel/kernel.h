@@ -33,11 +33,11 @@ typedef enum fr_cpu_flag {
     FR_CPU_AVX512BF16 = 8,
     FR_CPU_NEON = 16,
     FR_CPU_NEON_DOT = 32,
-    FR_CPU_AVXVNNI = 64,
+    FR_CPU_AVXVNNI = 64, /* VPDPBUSD without AVX-512 */
 } fr_cpu_flag;
 
 typedef struct fr_kernels {
-    const char *name; /* "scalar", "avx2", "avx512", "avx512+vnni+bf16", "neon" */
+    const char *name; /* "scalar", "avx2", "avx2+vnni", "avx512", "avx512+vnni+bf16", "neon" */
     unsigned cpu;     /* fr_cpu_flag bits in use */
     fr_convert_kernels convert;
     fr_gemm_kernels gemm;
@@ -50,7 +50,7 @@ typedef struct fr_kernels {
     fr_peak_kernels peak;
 } fr_kernels;
 
-/* The table in use. FRUGAL_CPU=scalar|avx2|avx512|native overrides the choice (never upwards). */
+/* The table in use. FRUGAL_CPU=scalar|avx2|avx2+vnni|avx512|native overrides the choice (never upwards). */
 const fr_kernels *fr_kernel(void);
 
 /* For tests and benches: the flags of this machine, a table for a subset of them, and putting one

@@ -62,6 +62,7 @@ void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
         fr_qgemm_fill_avx2_int(out);
         fr_qgemm_fill_avx2_float(out);
     }
+    if (cpu & FR_CPU_AVXVNNI) fr_qgemm_fill_avxvnni(out);
     if (cpu & FR_CPU_AVX512) fr_qgemm_fill_finish_avx512(out);
     if (cpu & FR_CPU_AVX512VNNI) {
         fr_qgemm_fill_avx512vnni_int(out);

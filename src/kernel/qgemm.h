@@ -128,6 +128,7 @@ void fr_qgemm_fill_finish_avx512(fr_qgemm_kernels *out);
 void fr_qgemm_fill_finish_neon(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx2_int(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx2_float(fr_qgemm_kernels *out);
+void fr_qgemm_fill_avxvnni(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_w4a4(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_nvfp4(fr_qgemm_kernels *out);
 void fr_qgemm_fill_avx512vnni_int(fr_qgemm_kernels *out);
