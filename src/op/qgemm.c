@@ -75,8 +75,10 @@ static void multiply_panel(const qgemm_plan *p, const qgemm_rows *at, int64_t r0
         for (int64_t r = r0; r < r1; r += p->way.mr) {
             t.rows = (int)FR_MIN(r1 - r, p->way.mr);
             t.a = at->a + (size_t)r * g->row.bytes;
+            bool last = t.g0 + t.groups == shape->groups;
+            if (last) qgemm_fetch(p, at, at->row + r, t.rows, panel);
             p->way.tile(&t);
-            if (t.g0 + t.groups == shape->groups)
+            if (last)
                 qgemm_finish(p, &t, at, at->row + r, panel, low ? low + (r - r0) * g->rank : NULL);
             t.sum = (char *)t.sum + p->tile;
         }

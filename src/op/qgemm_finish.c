@@ -81,6 +81,39 @@ static size_t bytes_of(fr_dtype t) {
     return t == FR_BF16 ? 2 : 4;
 }
 
+/* Where the rows of a tile go. */
+static void place(const qgemm_plan *p, const qgemm_rows *at, int64_t row, int64_t col,
+                  fr_gemm_store *s) {
+    const fr_qgemm *g = p->g;
+    if (at->y) {
+        s->c = at->y + (row - at->row) * g->n + col;
+        s->ldc = (size_t)g->n;
+    } else {
+        s->c = (char *)g->c + (size_t)(row * g->ldc + col) * bytes_of(g->c_type);
+        s->ldc = (size_t)g->ldc;
+        s->c_bf16 = g->c_type == FR_BF16;
+    }
+    if (!g->residual) return;
+    size_t from = (size_t)(row * g->ldr + col) * bytes_of(g->residual_type);
+    s->residual = (const char *)g->residual + from;
+    s->ldr = (size_t)g->ldr;
+    s->residual_bf16 = g->residual_type == FR_BF16;
+}
+
+void qgemm_fetch(const qgemm_plan *p, const qgemm_rows *at, int64_t row, int rows, int64_t panel) {
+    int64_t col = panel * p->way.nr;
+    size_t cols = (size_t)FR_MIN(p->g->n - col, p->way.nr);
+    fr_gemm_store s = {0};
+    place(p, at, row, col, &s);
+    size_t size = s.c_bf16 ? 2 : 4, r_size = s.residual_bf16 ? 2 : 4;
+    for (size_t i = 0; i < (size_t)rows; i++) {
+        for (size_t b = 0; b < cols * size; b += 64)
+            __builtin_prefetch((const char *)s.c + i * s.ldc * size + b, 1);
+        for (size_t b = 0; s.residual && b < cols * r_size; b += 64)
+            __builtin_prefetch((const char *)s.residual + i * s.ldr * r_size + b);
+    }
+}
+
 void qgemm_finish(const qgemm_plan *p, const fr_qtile *t, const qgemm_rows *at, int64_t row,
                   int64_t panel, const float *low) {
     const fr_qgemm *g = p->g;
@@ -94,19 +127,6 @@ void qgemm_finish(const qgemm_plan *p, const fr_qtile *t, const qgemm_rows *at, 
     /* The whole tile is one row: what lies past n is finite or not, and never stored. */
     if (g->act != FR_FN_NONE) k->rows.unary(g->act, tile, (size_t)t->rows * t->lds, tile);
     fr_gemm_store s = {.tile = tile, .ld = t->lds, .rows = t->rows, .cols = cols};
-    if (at->y) {
-        s.c = at->y + (row - at->row) * g->n + col;
-        s.ldc = (size_t)g->n;
-    } else {
-        s.c = (char *)g->c + (size_t)(row * g->ldc + col) * bytes_of(g->c_type);
-        s.ldc = (size_t)g->ldc;
-        s.c_bf16 = g->c_type == FR_BF16;
-    }
-    if (g->residual) {
-        size_t from = (size_t)(row * g->ldr + col) * bytes_of(g->residual_type);
-        s.residual = (const char *)g->residual + from;
-        s.ldr = (size_t)g->ldr;
-        s.residual_bf16 = g->residual_type == FR_BF16;
-    }
+    place(p, at, row, col, &s);
     k->gemm.store(&s);
 }

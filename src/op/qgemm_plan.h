@@ -48,6 +48,8 @@ qgemm_plan qgemm_plan_make(const fr_qgemm *g);
 int qgemm_up_panels(const fr_qweights *w);
 /* low of `rows` rows as panels of the tile kernel of f32 products, [rank][rows] for each call. */
 void qgemm_pack_low(const qgemm_plan *p, const float *low, int64_t rows, float *out);
+/* Asks for what a finished tile is stored over, and its residual, while the sums are made. */
+void qgemm_fetch(const qgemm_plan *p, const qgemm_rows *at, int64_t row, int rows, int64_t panel);
 /* The epilogue of a tile whose sums are complete. low: packed, of its first row. */
 void qgemm_finish(const qgemm_plan *p, const fr_qtile *t, const qgemm_rows *at, int64_t row,
                   int64_t panel, const float *low);
