@@ -74,15 +74,17 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
             _mm_prefetch(b + FAR_AHEAD, _MM_HINT_T1);
             _mm_prefetch(b + AHEAD, _MM_HINT_T0);
         }
+        /* Words from the next byte on save a shift, which is what one or two rows are short of. */
         __m512i x = _mm512_load_si512(b);
-        __m512bh w0 = lookup(x), w1 = lookup(_mm512_srli_epi16(x, 8));
+        __m512i y = rows <= 2 ? _mm512_loadu_si512(b + 1) : _mm512_srli_epi16(x, 8);
+        __m512bh w0 = lookup(x), w1 = lookup(y);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             __m512bh v = pair(a + (size_t)i * lda);
             s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
             s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
         }
-        w0 = lookup(_mm512_srli_epi16(x, 4)), w1 = lookup(_mm512_srli_epi16(x, 12));
+        w0 = lookup(_mm512_srli_epi16(x, 4)), w1 = lookup(_mm512_srli_epi16(y, 4));
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             __m512bh v = pair(a + (size_t)i * lda + 4);
