@@ -38,6 +38,7 @@ void fr_qrow_kernels_fill(unsigned cpu, fr_qrow_kernels *out) {
 #if defined(__x86_64__)
     if (cpu & FR_CPU_AVX2) fr_qrow_fill_avx2(out);
     if (cpu & FR_CPU_AVX512) fr_qrow_fill_avx512(out);
+    if (cpu & FR_CPU_AVX512BF16) fr_qrow_fill_avx512bf16(out);
 #elif defined(__aarch64__)
     if (cpu & FR_CPU_NEON) fr_qrow_fill_neon(out);
 #endif

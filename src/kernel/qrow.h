@@ -38,9 +38,29 @@ void fr_qrow_of(fr_rows_kind kind, int64_t k, int32_t group, fr_qrow *out);
 /* The record of (x + add) * by, value by value; by NULL: 1. */
 typedef void fr_qrow_fn(const fr_qrow *r, const float *x, float add, const float *by, void *record);
 
+/* The low-rank branch's first half: low[i * ldl + r] = sum over k of row i times row r of `down`, in one
+ * order whatever the rows and ranks beside it. Both lie as `keep` leaves them. */
+typedef struct fr_qrow_low {
+    int rows;
+    int64_t ranks, k;
+    const void *x, *down;
+    int64_t ldx, ldd; /* bytes */
+    float *low;
+    int64_t ldl;
+} fr_qrow_low;
+
 typedef struct fr_qrow_kernels {
     fr_qrow_fn *quantize[FR_ROWS_KINDS]; /* [FR_ROWS_FLOAT] is NULL */
+    /* k values for `low`: f32, or bf16 where that has a dot instruction (which takes denormals for zero),
+     * and zeros up to fr_qrow_kept(k, low_bytes) bytes. */
+    int low_bytes; /* of a value */
+    void (*keep)(const float *x, int64_t k, void *out);
+    void (*low)(const fr_qrow_low *t);
 } fr_qrow_kernels;
+
+static inline int64_t fr_qrow_kept(int64_t k, int bytes) {
+    return (k * bytes + 63) / 64 * 64;
+}
 
 void fr_qrow_kernels_fill(unsigned cpu, fr_qrow_kernels *out);
 
@@ -49,6 +69,13 @@ void fr_qrow_kernels_fill(unsigned cpu, fr_qrow_kernels *out);
 void fr_qrow_fill_ref(fr_qrow_kernels *out);
 void fr_qrow_fill_avx2(fr_qrow_kernels *out);
 void fr_qrow_fill_avx512(fr_qrow_kernels *out);
+void fr_qrow_fill_avx512bf16(fr_qrow_kernels *out);
 void fr_qrow_fill_neon(fr_qrow_kernels *out);
+#define FR_QROW_LOW(isa)                                                                           \
+    void fr_qrow_keep_##isa(const float *x, int64_t k, void *out);                                 \
+    void fr_qrow_low_##isa(const fr_qrow_low *t);
+FR_QROW_LOW(avx2)
+FR_QROW_LOW(avx512)
+FR_QROW_LOW(neon)
 
 #endif

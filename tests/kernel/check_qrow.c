@@ -87,7 +87,48 @@ static void check_one(const fr_kernels *k, const fr_kernels *ref, const fr_qrow 
         check_same(got + r->less, want + r->less, n, 4);
 }
 
+/* Values that bf16 holds, so that only the order of the sums differs. */
+static void *kept(const fr_kernels *k, int rows, int64_t width, int64_t ld, float *v) {
+    char *out = record((size_t)(rows * ld));
+    for (int64_t i = 0; i < rows * width; i++)
+        v[i] = (float)((int)(check_random() % 255) - 127) / 64.0f;
+    for (int i = 0; i < rows; i++) k->qrow.keep(v + i * width, width, out + i * ld);
+    return out;
+}
+
+static void check_low(const fr_kernels *k, int rows, int ranks, int64_t width) {
+    int64_t ld = fr_qrow_kept(width, k->qrow.low_bytes) + 64;
+    float *x = check_alloc((size_t)(rows * width) * 4),
+          *d = check_alloc((size_t)(ranks * width) * 4);
+    float *low = check_alloc((size_t)(rows * ranks) * 4);
+    fr_qrow_low t = {.rows = rows, .ranks = ranks, .k = width, .ldx = ld, .ldd = ld};
+    t.x = kept(k, rows, width, ld, x), t.down = kept(k, ranks, width, ld, d);
+    t.low = low, t.ldl = ranks;
+    k->qrow.low(&t);
+    for (int i = 0; i < rows; i++)
+        for (int r = 0; r < ranks; r++) {
+            double sum = 0, size = 0, each = 0;
+            for (int64_t p = 0; p < width; p++) {
+                each = (double)x[i * width + p] * (double)d[r * width + p];
+                sum += each, size += fabs(each);
+            }
+            check_value(low[i * ranks + r], (float)sum, 0, 1e-6 * size);
+        }
+}
+
+static void run_low(const fr_kernels *k) {
+    static const int rows[] = {1, 2, 3, 7}, ranks[] = {1, 5, 8, 19};
+    static const int64_t widths[] = {1, 15, 31, 32, 33, 63, 64, 500};
+    for (size_t i = 0; i < 4 * 4 * 8; i++) {
+        int m = rows[i % 4], n = ranks[i / 4 % 4];
+        if (!check_begin("qrow.low %d x %d k=%d", m, n, (int)widths[i / 16])) continue;
+        check_low(k, m, n, widths[i / 16]);
+        check_end();
+    }
+}
+
 static void run(const fr_kernels *k, const fr_kernels *ref) {
+    run_low(k);
     static const int64_t lengths[] = {1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 500, 1024};
     for (int kind = FR_ROWS_FLOAT + 1; kind < FR_ROWS_KINDS; kind++)
         for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
@@ -117,7 +158,30 @@ static void once(void *arg) {
     t->k->qrow.quantize[t->r.kind](&t->r, t->x, 0, NULL, t->out);
 }
 
+typedef struct low_timing {
+    const fr_kernels *k;
+    fr_qrow_low t;
+} low_timing;
+static void low_once(void *arg) {
+    low_timing *l = arg;
+    l->k->qrow.low(&l->t);
+}
+
+/* Six rows against 32 ranks. */
+static void bench_low(const fr_kernels *k) {
+    if (!check_begin("qrow.low")) return;
+    int64_t ld = fr_qrow_kept(3072, k->qrow.low_bytes) + 64;
+    float *v = check_alloc(32 * 3072 * 4);
+    low_timing l = {k, {.rows = 6, .ranks = 32, .k = 3072, .ldx = ld, .ldd = ld, .ldl = 32}};
+    l.t.x = kept(k, 6, 3072, ld, v), l.t.down = kept(k, 32, 3072, ld, v);
+    l.t.low = check_alloc(6 * 32 * 4);
+    check_bench("qrow.low 6 x 32 k=3072", k->qrow.low_bytes == 2 ? CHECK_BF16 : CHECK_F32,
+                2.0 * 6 * 32 * 3072, 0, low_once, &l);
+    check_end();
+}
+
 static void bench(const fr_kernels *k) {
+    bench_low(k);
     for (int kind = FR_ROWS_FLOAT + 1; kind < FR_ROWS_KINDS; kind++) {
         if (!check_begin("qrow.%s", names[kind])) continue;
         timing t = {.k = k};

@@ -123,7 +123,28 @@ static void bf16_ref(const fr_qrow *r, const float *x, float add, const float *b
     }
 }
 
+/* ---- the low-rank branch ---- */
+
+static void keep_ref(const float *x, int64_t k, void *out) {
+    memcpy(out, x, (size_t)k * 4);
+    memset((float *)out + k, 0, (size_t)(fr_qrow_kept(k, 4) - k * 4));
+}
+
+static void low_ref(const fr_qrow_low *t) {
+    for (int i = 0; i < t->rows; i++)
+        for (int64_t r = 0; r < t->ranks; r++) {
+            const float *x = (const float *)((const char *)t->x + i * t->ldx);
+            const float *d = (const float *)((const char *)t->down + r * t->ldd);
+            float sum = 0;
+            for (int64_t p = 0; p < t->k; p++) sum += x[p] * d[p];
+            t->low[i * t->ldl + r] = sum;
+        }
+}
+
 void fr_qrow_fill_ref(fr_qrow_kernels *out) {
+    out->low_bytes = 4;
+    out->keep = keep_ref;
+    out->low = low_ref;
     out->quantize[FR_ROWS_INT8] = int8_ref;
     out->quantize[FR_ROWS_INT4] = int4_ref;
     out->quantize[FR_ROWS_UINT4] = int4_ref;

@@ -312,6 +312,8 @@ void FR_NAME(fr_qrow_fill)(fr_qrow_kernels *out) {
     out->quantize[FR_ROWS_NVFP4] = nvfp4;
     out->quantize[FR_ROWS_FP8] = fp8;
     out->quantize[FR_ROWS_BF16] = bf16;
+    out->keep = FR_NAME(fr_qrow_keep);
+    out->low = FR_NAME(fr_qrow_low);
 }
 
 #endif
