@@ -2,177 +2,260 @@
  *
  * VPDPBUSD multiplies 64 unsigned bytes (weights: 16 columns, 4 values of k) with 64 signed ones (four codes of
  * a row, spread to all columns as they are loaded) and adds them up in 32-bit lanes, once a cycle. A step
- * is two of them a row; 64 bytes of 4-bit codes become the two operands with two ANDs and a shift. In
- * assembly, because gcc 12 copies and spills the sums of the intrinsic, which halves the rate.
+ * is two of them a row; 64 bytes of 4-bit codes become the two operands with two ANDs and a shift, which
+ * other units do. Sums stay in registers.
  *
- * Few rows: a sum waits 4 cycles for itself, so they have several, which take turns. */
+ * In groups of 128, the sums of a group times its scale go to totals, which for many rows lie in the first
+ * cache. What the zeros add is a product of its own, over groups instead of k, and comes first. */
 #include <immintrin.h>
 
 #include "kernel/kernel.h"
 
-#define MR          12
-#define NR          32
-#define GROUP_STEPS 32 /* of 4 k */
-/* How far ahead of its use a panel is fetched: what memory delivers in its own latency, and half more. */
-#define AHEAD 2048
+#define MR    12
+#define NR    32
+#define GROUP 128
+/* Weights are asked for this many bytes ahead, mostly in the next panel: with few rows nothing else is
+ * slow, and at the end of a panel the processor's own guess breaks off. */
+#define AHEAD 65536
 
-#define ALWAYS static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
 
-ALWAYS void dot(__m512i *sum, __m512i weights, const char *a) {
-    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(weights), "m"(*(const int32_t *)a));
+/* Codes of rows, by threes: three addresses are one register and the distance. */
+typedef struct codes {
+    const char *row[MR / 3];
+    size_t lda;
+} codes;
+
+typedef char records[1 << 20]; /* says that memory is read */
+
+/* In assembly, because gcc 12 copies and spills the sums of the intrinsic, which halves the rate, and makes an
+ * address of its own for every row. */
+INLINE void dot(__m512i *sum, __m512i weights, const codes *a, int row) {
+    const char *p = a->row[row / 3];
+    switch (row % 3) {
+    case 0:
+        __asm__("vpdpbusd (%2)%{1to16%}, %1, %0"
+                : "+v"(*sum)
+                : "v"(weights), "r"(p), "m"(*(const records *)p));
+        break;
+    case 1:
+        __asm__("vpdpbusd (%2,%3)%{1to16%}, %1, %0"
+                : "+v"(*sum)
+                : "v"(weights), "r"(p), "r"(a->lda), "m"(*(const records *)p));
+        break;
+    default:
+        __asm__("vpdpbusd (%2,%3,2)%{1to16%}, %1, %0"
+                : "+v"(*sum)
+                : "v"(weights), "r"(p), "r"(a->lda), "m"(*(const records *)p));
+    }
 }
 
-/* Pairs of 16 bits. */
-ALWAYS void dot_pairs(__m512i *sum, __m512i x, const int32_t *a) {
-    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(x), "m"(*a));
+/* Both factors pairs of 16 bits. */
+INLINE void dot_pairs(__m512i *sum, __m512i x, const int16_t *a) {
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(x), "m"(*(const int16_t(*)[2])a));
 }
 
-ALWAYS void load_weights(fr_qkind kind, const char *b, __m512i w[2]) {
+INLINE void load_weights(fr_qkind kind, const char *b, __m512i w[2]) {
     const __m512i low = _mm512_set1_epi8(15);
     w[0] = _mm512_load_si512(b);
+    __asm__("" : "+v"(w[0])); /* loaded once, not for every use */
     if (kind == FR_Q_W8A8) {
         w[1] = _mm512_load_si512(b + 64);
+        __asm__("" : "+v"(w[1]));
     } else {
         w[1] = _mm512_and_si512(_mm512_srli_epi32(w[0], 4), low);
         w[0] = _mm512_and_si512(w[0], low);
     }
 }
 
-/* `steps` steps added to the sums of each row. */
-ALWAYS void add_steps(int rows, fr_qkind kind, int64_t steps, const char *a, size_t lda,
-                      const char *b, __m512i s[MR][2]) {
-    const int turns = rows == 1 ? 4 : rows == 2 ? 2 : 1;
-    const size_t step_bytes = kind == FR_Q_W8A8 ? 128 : 64;
-    __m512i more[3][2][2];
-#pragma GCC unroll 3
-    for (int u = 1; u < turns; u++)
+/* The steps of one group; `a` goes on to the next. A single row has two sums, s[0] and s[1], which take turns,
+ * because each waits 4 cycles for itself. */
+INLINE void add_group(int rows, fr_qkind kind, codes *a, const char *b, __m512i s[MR][2]) {
+    const int turns = rows == 1 ? 2 : 1;
+    for (int k = 0; k < GROUP; k += 8) {
 #pragma GCC unroll 2
-        for (int i = 0; i < 2; i++) more[u - 1][i][0] = more[u - 1][i][1] = _mm512_setzero_si512();
-    for (int64_t p = 0; p < steps; p += 4) {
-#pragma GCC unroll 4
-        for (int u = 0; u < 4; u++) {
+        for (int u = 0; u < 2; u++) {
             __m512i w[2];
             load_weights(kind, b, w);
-            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
-            if (kind == FR_Q_W8A8) _mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);
+            _mm_prefetch(b + AHEAD, _MM_HINT_T1);
+            if (kind == FR_Q_W8A8) _mm_prefetch(b + AHEAD + 64, _MM_HINT_T1);
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {
                 if (i >= rows) continue;
-                __m512i *sum = u % turns ? more[u % turns - 1][i] : s[i];
-                dot(&sum[0], w[0], a + (size_t)i * lda + 4 * u);
-                dot(&sum[1], w[1], a + (size_t)i * lda + 4 * u);
+                __m512i *sum = s[i + u % turns];
+                dot(&sum[0], w[0], a, i);
+                dot(&sum[1], w[1], a, i);
             }
-            b += step_bytes;
+            b += kind == FR_Q_W8A8 ? 128 : 64;
+#pragma GCC unroll 4
+            for (int q = 0; q < MR / 3; q++) a->row[q] += 4;
         }
-        a += 16;
     }
-#pragma GCC unroll 3
-    for (int u = 1; u < turns; u++)
-#pragma GCC unroll 2
-        for (int i = 0; i < 2; i++)
-#pragma GCC unroll 2
-            for (int h = 0; h < 2; h++)
-                if (i < rows) s[i][h] = _mm512_add_epi32(s[i][h], more[u - 1][i][h]);
 }
 
-/* W8A8 and W4A8: the sums of all groups. */
-ALWAYS void tile_plain(int rows, fr_qkind kind, const fr_qtile *t) {
-    const char *a = t->a, *b = (const char *)t->b + t->panel->code_bytes * (size_t)t->g0;
-    int32_t *sum = t->sum;
-    __m512i s[MR][2];
+INLINE void join_turns(int rows, __m512i s[MR][2]) {
+    if (rows > 1) return;
+    s[0][0] = _mm512_add_epi32(s[0][0], s[1][0]);
+    s[0][1] = _mm512_add_epi32(s[0][1], s[1][1]);
+    s[1][0] = s[1][1] = _mm512_setzero_si512();
+}
+
+/* What begins the sums. */
+INLINE void begin(int rows, fr_qkind kind, const fr_qtile *t, __m512i s[MR][2]) {
 #pragma GCC unroll 12
     for (int i = 0; i < MR; i++) {
+        s[i][0] = s[i][1] = _mm512_setzero_si512();
         if (i >= rows) continue;
-        const int32_t *old = sum + (size_t)i * t->lds;
         if (t->add) {
-            s[i][0] = _mm512_load_si512(old);
-            s[i][1] = _mm512_load_si512(old + 16);
+            const int32_t *sum = (const int32_t *)t->sum + (size_t)i * t->lds;
+            s[i][0] = _mm512_load_si512(sum);
+            s[i][1] = _mm512_load_si512(sum + 16);
         } else if (kind == FR_Q_W8A8) {
-            s[i][0] = s[i][1] =
-                _mm512_set1_epi32(*(const int32_t *)(a + (size_t)i * t->lda + t->row->start));
-        } else {
-            s[i][0] = s[i][1] = _mm512_setzero_si512();
+            const char *start = (const char *)t->a + (size_t)i * t->lda + t->row->start;
+            s[i][0] = s[i][1] = _mm512_set1_epi32(*(const int32_t *)start);
         }
-    }
-    add_steps(rows, kind, t->groups * GROUP_STEPS, a + t->g0 * GROUP_STEPS * 4, t->lda, b, s);
-#pragma GCC unroll 12
-    for (int i = 0; i < MR; i++) {
-        if (i >= rows) continue;
-        _mm512_store_si512(sum + (size_t)i * t->lds, s[i][0]);
-        _mm512_store_si512(sum + (size_t)i * t->lds + 16, s[i][1]);
     }
 }
 
-/* W4A8_G128: a group's sums times its scales, less its zeros, are added to those in memory. */
-ALWAYS void tile_groups(int rows, const fr_qtile *t) {
-    const fr_qpanel *p = t->panel;
-    const char *panel = t->b;
-    for (int64_t g = t->g0; g < t->g0 + t->groups; g++) {
-        const char *a = (const char *)t->a + g * GROUP_STEPS * 4;
-        const char *less = (const char *)t->a + t->row->less + g * 4;
-        int32_t *sum = t->sum;
-        __m512i s[MR][2];
+/* 16 columns, two groups of zeros: pairs. */
+INLINE __m512i pairs(const char *group, const char *next) {
+    __m512i x = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)group));
+    __m512i y = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)next));
+    return _mm512_or_si512(x, _mm512_slli_epi32(y, 16));
+}
+
+/* The zeros of all groups of the call times what the rows have for them, which fits 16 bits. */
+INLINE void add_zeros(int rows, const fr_qtile *t, __m512i s[MR][2]) {
+    enum { MANY = 64 };
+    int16_t less[MR][MANY];
+    const char *z = (const char *)t->b + t->panel->zeros + (size_t)t->g0 * (2 * NR);
+    for (int64_t g = 0; g < t->groups; g += MANY) {
+        int64_t left = t->groups - g, count = left < MANY ? left : MANY;
+        for (int i = 0; i < rows; i++) {
+            const int32_t *from =
+                (const int32_t *)((const char *)t->a + (size_t)i * t->lda + t->row->less) + t->g0 +
+                g;
+            for (int64_t j = 0; j < count; j += 16) {
+                __mmask16 some = (__mmask16)(count - j < 16 ? (1 << (count - j)) - 1 : 0xffff);
+                _mm256_storeu_si256(
+                    (__m256i *)(less[i] + j),
+                    _mm512_cvtepi32_epi16(_mm512_maskz_loadu_epi32(some, from + j)));
+            }
+        }
+        /* Behind an odd last group there is more of the panel, which meets 0. */
+        for (int64_t j = 0; j < count; j += 2, z += 4 * NR) {
+            __m512i z0 = pairs(z, z + 2 * NR), z1 = pairs(z + NR, z + 3 * NR);
 #pragma GCC unroll 12
-        for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_si512();
-        add_steps(rows, FR_Q_W4A8_G128, GROUP_STEPS, a, t->lda, panel + p->code_bytes * (size_t)g,
-                  s);
-        const char *scales = panel + p->scales + p->scale_bytes * (size_t)g;
-        const char *zeros = panel + p->zeros + p->zero_bytes * (size_t)g;
-        __m512i s2[2], z[2];
+            for (int i = 0; i < MR; i++) {
+                if (i >= rows) continue;
+                dot_pairs(&s[i][0], z0, less[i] + j);
+                dot_pairs(&s[i][1], z1, less[i] + j);
+            }
+        }
+    }
+}
+
+/* The sums of a group times its scales go to the totals. */
+INLINE void add_scaled(int rows, const char *scales, __m512i s[MR][2], __m512i total[MR][2]) {
+    __m512i s2[2];
+    s2[0] = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)scales));
+    s2[1] = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)scales + 1));
+#pragma GCC unroll 12
+    for (int i = 0; i < MR; i++) {
+        if (i >= rows) continue;
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
-            s2[h] = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(scales + 16 * h)));
-            /* The zero in the low half of a lane; the upper half of `less` meets 0. */
-            z[h] = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)(zeros + 32 * h)));
-        }
-        bool add = t->add || g > t->g0;
-#pragma GCC unroll 12
-        for (int i = 0; i < MR; i++) {
-            if (i >= rows) continue;
-#pragma GCC unroll 2
-            for (int h = 0; h < 2; h++) {
-                int32_t *to = sum + (size_t)i * t->lds + 16 * h;
-                __m512i x = _mm512_mullo_epi32(s[i][h], s2[h]);
-                dot_pairs(&x, z[h], (const int32_t *)(less + (size_t)i * t->lda));
-                if (add) x = _mm512_add_epi32(x, _mm512_load_si512(to));
-                _mm512_store_si512(to, x);
-            }
+            total[i][h] = _mm512_add_epi32(total[i][h], _mm512_mullo_epi32(s[i][h], s2[h]));
+            s[i][h] = _mm512_setzero_si512();
         }
     }
 }
 
-ALWAYS void tile(int rows, fr_qkind kind, const fr_qtile *t) {
-    if (kind == FR_Q_W4A8_G128)
-        tile_groups(rows, t);
-    else
-        tile_plain(rows, kind, t);
+INLINE void store(int rows, const fr_qtile *t, __m512i s[MR][2]) {
+#pragma GCC unroll 12
+    for (int i = 0; i < MR; i++) {
+        if (i >= rows) continue;
+        int32_t *sum = (int32_t *)t->sum + (size_t)i * t->lds;
+        _mm512_store_si512(sum, s[i][0]);
+        _mm512_store_si512(sum + 16, s[i][1]);
+    }
 }
 
-ALWAYS void choose(fr_qkind kind, const fr_qtile *t) {
+INLINE codes codes_of(const fr_qtile *t) {
+    codes a = {.lda = t->lda};
+#pragma GCC unroll 4
+    for (size_t q = 0; q < MR / 3; q++)
+        a.row[q] = (const char *)t->a + t->g0 * GROUP + 3 * q * t->lda;
+    return a;
+}
+
+INLINE void tile(int rows, fr_qkind kind, const fr_qtile *t) {
+    const int64_t bytes = kind == FR_Q_W8A8 ? GROUP * NR : GROUP * NR / 2; /* of a group */
+    const char *b = (const char *)t->b + t->g0 * bytes, *end = b + t->groups * bytes;
+    codes a = codes_of(t);
+    __m512i s[MR][2];
+    begin(rows, kind, t, s);
+    for (; b < end; b += bytes) add_group(rows, kind, &a, b, s);
+    join_turns(rows, s);
+    store(rows, t, s);
+}
+
+INLINE void tile_g128(int rows, const fr_qtile *t) {
+    const int64_t bytes = GROUP * NR / 2;
+    const char *b = (const char *)t->b + t->g0 * bytes, *end = b + t->groups * bytes;
+    const char *scales = (const char *)t->b + t->panel->scales + t->g0 * NR;
+    const char *next = scales + t->panel->bytes;
+    const char *next_zeros =
+        (const char *)t->b + t->panel->bytes + t->panel->zeros + t->g0 * (2 * NR);
+    codes a = codes_of(t);
+    __m512i s[MR][2], total[MR][2];
+    begin(rows, FR_Q_W4A8_G128, t, total);
+    add_zeros(rows, t, total);
+#pragma GCC unroll 12
+    for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_si512();
+    for (; b < end; b += bytes, scales += NR, next += NR, next_zeros += 2 * NR) {
+        /* Codes lie next to codes only within a panel: the rest of the next one is asked for here. */
+        _mm_prefetch(next, _MM_HINT_T1);
+        _mm_prefetch(next_zeros, _MM_HINT_T1);
+        add_group(rows, FR_Q_W4A8_G128, &a, b, s);
+        join_turns(rows, s);
+        add_scaled(rows, scales, s, total);
+    }
+    store(rows, t, total);
+}
+
+INLINE void tile_of(int rows, fr_qkind kind, const fr_qtile *t) {
+    if (kind == FR_Q_W4A8_G128)
+        tile_g128(rows, t);
+    else
+        tile(rows, kind, t);
+}
+
+INLINE void by_rows(fr_qkind kind, const fr_qtile *t) {
     switch (t->rows) {
-    case 1: tile(1, kind, t); break;
-    case 2: tile(2, kind, t); break;
-    case 3: tile(3, kind, t); break;
-    case 4: tile(4, kind, t); break;
-    case 5: tile(5, kind, t); break;
-    case 6: tile(6, kind, t); break;
-    case 7: tile(7, kind, t); break;
-    case 8: tile(8, kind, t); break;
-    case 9: tile(9, kind, t); break;
-    case 10: tile(10, kind, t); break;
-    case 11: tile(11, kind, t); break;
-    default: tile(12, kind, t); break;
+    case 1: tile_of(1, kind, t); break;
+    case 2: tile_of(2, kind, t); break;
+    case 3: tile_of(3, kind, t); break;
+    case 4: tile_of(4, kind, t); break;
+    case 5: tile_of(5, kind, t); break;
+    case 6: tile_of(6, kind, t); break;
+    case 7: tile_of(7, kind, t); break;
+    case 8: tile_of(8, kind, t); break;
+    case 9: tile_of(9, kind, t); break;
+    case 10: tile_of(10, kind, t); break;
+    case 11: tile_of(11, kind, t); break;
+    default: tile_of(12, kind, t); break;
     }
 }
 
 static void tile_w8a8(const fr_qtile *t) {
-    choose(FR_Q_W8A8, t);
+    by_rows(FR_Q_W8A8, t);
 }
 static void tile_w4a8(const fr_qtile *t) {
-    choose(FR_Q_W4A8, t);
+    by_rows(FR_Q_W4A8, t);
 }
 static void tile_w4a8_g128(const fr_qtile *t) {
-    choose(FR_Q_W4A8_G128, t);
+    by_rows(FR_Q_W4A8_G128, t);
 }
 
 void fr_qgemm_fill_avx512vnni_int(fr_qgemm_kernels *out) {
