@@ -150,26 +150,25 @@ def measure(runners, threads, seconds, each):
 
 
 def best_layout(ggml, kind, x, w, copies, threads):
-    """The faster of the layouts that ggml has for this type."""
-    best, clock = None, clock_of(threads)
+    """The fastest of the layouts that ggml has for this type, by the shortest of runs in turn."""
+    tried, clock = {}, clock_of(threads)
     for layout in ggml.layouts:
         try:
-            product = GgmlLinear(ggml, kind, layout, x, w, copies)
-        except ValueError:
+            tried[layout] = GgmlLinear(ggml, kind, layout, x, w, copies)
+        except ValueError:  # it does not keep this type
             continue
-        times = []
-        for _ in range(4 if copies == 1 else 20):
+    best = dict.fromkeys(tried, float("inf"))
+    for turn in range(4 if copies == 1 else 32):
+        for layout, product in tried.items():
             t = clock()
             product.run()
-            times.append(clock() - t)
-        t = statistics.median(times[1:])
-        if best and best[0] <= t:
+            if turn:
+                best[layout] = min(best[layout], clock() - t)
+    layout = min(best, key=best.get)
+    for other, product in tried.items():
+        if other != layout:
             product.free()
-            continue
-        if best:
-            best[2].free()
-        best = (t, layout, product)
-    return best[1:]
+    return layout, tried[layout]
 
 
 def copies_of(m, values):
@@ -186,6 +185,8 @@ class Bench:
         say(f"\n{threads} thread{'s' * (threads > 1)}; measured peaks: int8 {self.int8 / 1e9:.0f} GOP/s, bf16 "
             f"{self.bf16 / 1e9:.0f}, f32 {self.f32 / 1e9:.0f}, reading {self.read / 1e9:.1f} GB/s; "
             f"load of the machine: {os.getloadavg()[0]:.1f}")
+        if threads > 1 and os.getloadavg()[0] > threads:
+            say("Other programs run: the figures of peers that spin between their works are far too low.")
         if ggml:
             ggml.backend_cpu_set_n_threads(ggml.backend, threads)
 
