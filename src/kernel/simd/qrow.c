@@ -51,6 +51,13 @@ static inline const float *values(const fr_qrow *r, const float *x, float add, c
     return buf;
 }
 
+/* Which of the two counts: the largest |v|, or the largest v when all are finite. */
+static inline vi32 finite_top(vi32 size, vi32 top, bool positive) {
+    if (!positive) return size;
+    vmask finite = vlt(vfrombits(size), vset1(INFINITY));
+    return vbits(vsel(finite, vfrombits(top), vfrombits(size)));
+}
+
 /* The bits of the largest |v|, or of the largest v from 0 on where `positive`; not below those of infinity
  * when something is not finite. One vector, whose largest lane it is. */
 static inline vi32 top_of(const float *v, int64_t n, bool positive) {
@@ -60,9 +67,21 @@ static inline vi32 top_of(const float *v, int64_t n, bool positive) {
         size = vimax(size, viand(b, viset1(0x7fffffff)));
         if (positive) top = vimax(top, b);
     }
-    if (!positive) return size;
-    vmask finite = vlt(vfrombits(size), vset1(INFINITY));
-    return vbits(vsel(finite, vfrombits(top), vfrombits(size)));
+    return finite_top(size, top, positive);
+}
+
+/* Makes n values, and finds the same of them. */
+static inline vi32 make_top(const float *x, float add, const float *by, int n, bool positive,
+                            float *out) {
+    vi32 top = viset1(0), size = viset1(0);
+    for (int i = 0; i < n; i += FR_VLEN) {
+        vf32 v = vadd(vload(x + i), vset1(add));
+        if (by) v = vmul(v, vload(by + i));
+        vstore(out + i, v);
+        size = vimax(size, viand(vbits(v), viset1(0x7fffffff)));
+        if (positive) top = vimax(top, vbits(v));
+    }
+    return finite_top(size, top, positive);
 }
 
 /* The same of each group. */
@@ -71,6 +90,24 @@ static inline vf32 tops_of(const float *v, int groups, int group, bool positive)
     for (int g = 0; g < groups; g++) row[g] = top_of(v + g * group, group, positive);
     for (int g = groups; g < FR_VLEN; g++) row[g] = viset1(0);
     return vfrombits(vimax_of(row));
+}
+
+/* The values of some groups from group g0 on, as values() has them, and the top of each. */
+static inline const float *groups_of(const fr_qrow *r, const float *x, float add, const float *by,
+                                     int64_t g0, int groups, int group, bool positive, float *buf,
+                                     vf32 *tops) {
+    int64_t i = g0 * group;
+    if (groups == FR_VLEN && i + groups * group <= r->k && (add != 0 || by)) {
+        vi32 row[FR_VLEN];
+        for (int g = 0; g < FR_VLEN; g++, i += group)
+            row[g] = by ? make_top(x + i, add, by + i, group, positive, buf + g * group)
+                        : make_top(x + i, add, NULL, group, positive, buf + g * group);
+        *tops = vfrombits(vimax_of(row));
+        return buf;
+    }
+    const float *v = values(r, x, add, by, i, groups * group, false, buf);
+    *tops = tops_of(v, groups, group, positive);
+    return v;
 }
 
 /* a >= 0 in a float of few bits: ties to even, what is larger becomes `most`. Adding 1.5 * 2^23 last places
@@ -92,12 +129,14 @@ static inline void store_some(void *p, vf32 v, int n) {
 
 /* ---- integers ---- */
 
+#define BELOW (1 - 0x1p-22f) /* times y */
+#define ABOVE (1 + 0x1p-22f)
+
 /* The codes of a group, and their sums by lanes; false when one of them is too close to call. Adding 1.5 *
  * 2^23 leaves the nearest integer in the low bits. */
-static inline bool near_codes(const float *v, int group, float y, bool positive, int8_t *codes,
-                              vi32 *sum) {
-    const vf32 magic = vset1(12582912.0f);
-    const vf32 below = vset1(y * (1 - 0x1p-22f)), above = vset1(y * (1 + 0x1p-22f));
+static inline bool near_codes(const float *v, int group, float y0, float y1, bool positive,
+                              int8_t *codes, vi32 *sum) {
+    const vf32 magic = vset1(12582912.0f), below = vset1(y0), above = vset1(y1);
     vi32 apart = viset1(0), total = viset1(0);
     for (int i = 0; i < group; i += 4 * FR_VLEN) {
         vi32 c[4];
@@ -148,16 +187,16 @@ static void int8(const fr_qrow *r, const float *x, float add, const float *by, v
     memcpy(&top, lane, 4);
     float s = top == 0 ? 1.0f : isfinite(top) ? top / 127.0f : NAN;
     if (s == 0) s = 1.0f;
-    bool plain = s >= 0x1p-126f;
+    float y = s >= 0x1p-126f ? 1.0f / s : 0;
     for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
         int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
         const float *v =
             row ? row + g0 * 128 : values(r, x, add, by, g0 * 128, groups * 128, false, buf);
         vi32 sum[FR_VLEN];
-        for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
+        for (int g = groups; g < FR_VLEN; g++) sum[g] = viset1(0);
         for (int g = 0; g < groups; g++) {
             int8_t *c = codes + (g0 + g) * 128;
-            if (!plain || !near_codes(v + g * 128, 128, 1.0f / s, false, c, &sum[g]))
+            if (y == 0 || !near_codes(v + g * 128, 128, y * BELOW, y * ABOVE, false, c, &sum[g]))
                 sum[g] = divided_codes(v + g * 128, 128, s, -127, 127, c);
         }
         vi32 sums = visum_of(sum);
@@ -170,28 +209,31 @@ static void int8(const fr_qrow *r, const float *x, float add, const float *by, v
     memcpy((char *)record + r->start, &start, 4);
 }
 
-static inline void int4_row(const fr_qrow *r, const float *x, float add, const float *by,
-                            bool positive, void *record) {
+static inline __attribute__((always_inline)) void int4_row(const fr_qrow *r, const float *x,
+                                                           float add, const float *by,
+                                                           bool positive, void *record) {
     const float most = positive ? 15 : 7, least = positive ? 0 : -7;
     const vf32 one = vset1(1.0f);
     int8_t *codes = record;
-    float buf[FR_VLEN * 64], s[FR_VLEN], y[FR_VLEN];
+    float buf[FR_VLEN * 64], s[FR_VLEN], y[2][FR_VLEN];
     for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
         int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
-        const float *v = values(r, x, add, by, g0 * 64, groups * 64, false, buf);
-        vf32 top = tops_of(v, groups, 64, positive);
+        vf32 top;
+        const float *v = groups_of(r, x, add, by, g0, groups, 64, positive, buf, &top);
         vmask finite = vlt(top, vset1(INFINITY));
         vf32 vs = round_small(vdiv(top, vset1(most)), 10, -14, 65504.0f);
         vs = vsel(veq(vs, vzero()), one, vs);
         vmask plain = vmand(finite, vmand(vle(vset1(0x1p-14f), vs), vlt(vs, vset1(65504.0f))));
         vs = vsel(finite, vs, vset1(NAN));
+        vf32 vy = vsel(plain, vdiv(one, vs), vzero());
         vstore(s, vs);
-        vstore(y, vsel(plain, vdiv(one, vs), vzero()));
+        vstore(y[0], vmul(vy, vset1(BELOW)));
+        vstore(y[1], vmul(vy, vset1(ABOVE)));
         vi32 sum[FR_VLEN];
-        for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
+        for (int g = groups; g < FR_VLEN; g++) sum[g] = viset1(0);
         for (int g = 0; g < groups; g++) {
             int8_t *c = codes + (g0 + g) * 64;
-            if (y[g] == 0 || !near_codes(v + g * 64, 64, y[g], positive, c, &sum[g]))
+            if (y[0][g] == 0 || !near_codes(v + g * 64, 64, y[0][g], y[1][g], positive, c, &sum[g]))
                 sum[g] = divided_codes(v + g * 64, 64, s[g], least, most, c);
         }
         store_some(scales_of(r, record) + g0, vs, groups);
@@ -233,32 +275,33 @@ static vi32 divided_block(const float *v, float s, int8_t *codes) {
 static void nvfp4(const fr_qrow *r, const float *x, float add, const float *by, void *record) {
     const vf32 one = vset1(1.0f);
     int8_t *codes = record;
-    float buf[FR_VLEN * 16 + 64], s[FR_VLEN], y[FR_VLEN];
+    float buf[FR_VLEN * 16], s[FR_VLEN], half[FR_VLEN], y2[FR_VLEN];
     for (int64_t g0 = 0; g0 < r->groups; g0 += FR_VLEN) {
         int groups = r->groups - g0 < FR_VLEN ? (int)(r->groups - g0) : FR_VLEN;
-        const float *v = values(r, x, add, by, g0 * 16, groups * 16, false, buf);
-        vf32 top = tops_of(v, groups, 16, false);
+        vf32 top;
+        const float *v = groups_of(r, x, add, by, g0, groups, 16, false, buf, &top);
         vmask finite = vlt(top, vset1(INFINITY));
         vf32 vs = round_small(vdiv(top, vset1(6.0f)), 3, -6, 448.0f);
         vs = vsel(veq(vs, vzero()), one, vs);
         vmask plain = vmand(finite, vmand(vle(vset1(0x1p-6f), vs), vlt(vs, vset1(448.0f))));
         vs = vsel(finite, vs, vset1(NAN));
         vstore(s, vs);
-        vstore(y, vsel(plain, vdiv(one, vs), vzero()));
+        vstore(half, vmul(vs, vset1(0.5f)));
+        vstore(y2, vsel(plain, vdiv(vset1(2), vs), vzero()));
         vi32 sum[FR_VLEN];
         for (int g = 0; g < FR_VLEN; g++) sum[g] = viset1(0);
         for (int i = 0; i < groups * 16; i += 4 * FR_VLEN) {
             vi32 c[4];
             for (int j = 0; j < 4; j++) {
                 int at = i + j * FR_VLEN, g = at / 16;
-                vf32 a = vload(v + at), y2 = vset1(2 * y[g]), q = vmul(a, y2);
-                c[j] = doubled(vfma(vfnma(q, vset1(s[g] / 2), a), y2, q));
+                vf32 a = vload(v + at), y = vset1(y2[g]), q = vmul(a, y);
+                c[j] = doubled(vfma(vfnma(q, vset1(half[g]), a), y, q));
                 sum[g] = viadd(sum[g], c[j]);
             }
             vistore_i8(codes + g0 * 16 + i, c);
         }
         for (int g = 0; g < groups; g++)
-            if (y[g] == 0) sum[g] = divided_block(v + g * 16, s[g], codes + (g0 + g) * 16);
+            if (y2[g] == 0) sum[g] = divided_block(v + g * 16, s[g], codes + (g0 + g) * 16);
         store_some(scales_of(r, record) + g0, vmul(vs, vset1(0.25f)), groups);
         vi32 n = visum_of(sum), less = visub(viset1(0), viadd(vishl(n, 3), vishl(n, 2)));
         store_some(less_of(r, record) + g0, vfrombits(less), groups);
