@@ -46,7 +46,7 @@ static void query(const float *q, int64_t ldq, int rows, int64_t dim, void *out)
 
 static inline void fetch(const fr_kvattn_head *next, size_t from, size_t bytes) {
     for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)next->codes + from + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)next->codes + from + i, _MM_HINT_T1);
 }
 
 /* ---- scores ---- */
@@ -72,13 +72,15 @@ static inline __m512i part_of_q(const uint16_t *q) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)q));
 }
 
-static inline void score_eight(bool two, const uint16_t *q, const uint8_t *x, size_t row,
-                               float *s) {
+__attribute__((always_inline)) static inline void
+score_eight(bool two, const uint16_t *q, const uint8_t *x, size_t row, const char *next, float *s) {
     __m512 sum[2][ROWS];
     for (int j = 0; j < 2; j++)
         for (int r = 0; r < ROWS; r++) sum[j][r] = _mm512_setzero_ps();
     for (size_t at = 0; at < row; at += 16, q += ROWS * 16) {
         const __m512i a = four(x + at, row), b = four(x + at + 4 * row, row);
+        _mm_prefetch(next + 8 * at, _MM_HINT_T1);
+        _mm_prefetch(next + 8 * at + 64, _MM_HINT_T1);
         for (int r = 0; r < ROWS; r++) {
             const __m512i y = part_of_q(q + r * 16);
             sum[0][r] = dot(sum[0][r], a, y);
@@ -96,13 +98,13 @@ static void score(const void *in, const fr_kvattn_head *k, float *s) {
     const record *q = in;
     const uint16_t *values = (const uint16_t *)(q + 1);
     const size_t row = fr_kvattn_row(k->kind, k->dim);
+    const char *next = k->next ? k->next->codes : k->codes;
     for (int t = 0; t < TOKENS; t += 8) {
         const uint8_t *x = (const uint8_t *)k->codes + (size_t)t * row;
-        if (k->next) fetch(k->next, (size_t)t * row, 8 * row);
         if (q->two)
-            score_eight(true, values, x, row, s + t * ROWS);
+            score_eight(true, values, x, row, next + (size_t)t * row, s + t * ROWS);
         else
-            score_eight(false, values, x, row, s + t * ROWS);
+            score_eight(false, values, x, row, next + (size_t)t * row, s + t * ROWS);
     }
 }
 

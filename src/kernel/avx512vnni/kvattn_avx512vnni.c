@@ -100,12 +100,12 @@ static inline __m512 by_token(const float *x) {
 
 static inline void fetch(const fr_kvattn_head *next, size_t from, size_t bytes) {
     for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)next->codes + from + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)next->codes + from + i, _MM_HINT_T1);
 }
 static inline void fetch_scales(const fr_kvattn_head *next) {
     for (int t = 0; t < TOKENS; t += 32) {
-        _mm_prefetch((const char *)(next->scale + t), _MM_HINT_T0);
-        _mm_prefetch((const char *)(next->offset + t), _MM_HINT_T0);
+        _mm_prefetch((const char *)(next->scale + t), _MM_HINT_T1);
+        _mm_prefetch((const char *)(next->offset + t), _MM_HINT_T1);
     }
 }
 
@@ -133,13 +133,16 @@ static inline __m512i part_of_q(const int8_t *q) {
 }
 
 /* Eight tokens: the dots of their codes with the rows, [2][token][row]. */
-static inline void dots4(const int8_t *q, const uint8_t *x, size_t row, __m512 out[2]) {
+__attribute__((always_inline)) static inline void
+dots4(const int8_t *q, const uint8_t *x, size_t row, const char *next, __m512 out[2]) {
     const __m512i mask = _mm512_set1_epi8(15);
     __m512i sum[2][ROWS];
     for (int j = 0; j < 2; j++)
         for (int r = 0; r < ROWS; r++) sum[j][r] = _mm512_setzero_si512();
     for (size_t at = 0; at < row; at += 16, q += ROWS * 32) {
         const __m512i a = four(x + at, row), b = four(x + at + 4 * row, row);
+        _mm_prefetch(next + 8 * at, _MM_HINT_T1);
+        _mm_prefetch(next + 8 * at + 64, _MM_HINT_T1);
         const __m512i al = _mm512_and_si512(a, mask), bl = _mm512_and_si512(b, mask);
         const __m512i ah = _mm512_and_si512(_mm512_srli_epi16(a, 4), mask);
         const __m512i bh = _mm512_and_si512(_mm512_srli_epi16(b, 4), mask);
@@ -154,12 +157,15 @@ static inline void dots4(const int8_t *q, const uint8_t *x, size_t row, __m512 o
     for (int j = 0; j < 2; j++) out[j] = _mm512_cvtepi32_ps(tree(sum[j]));
 }
 
-static inline void dots8(const int8_t *q, const uint8_t *x, size_t row, __m512 out[2]) {
+__attribute__((always_inline)) static inline void
+dots8(const int8_t *q, const uint8_t *x, size_t row, const char *next, __m512 out[2]) {
     __m512i high[2][ROWS], low[2][ROWS];
     for (int j = 0; j < 2; j++)
         for (int r = 0; r < ROWS; r++) high[j][r] = low[j][r] = _mm512_setzero_si512();
     for (size_t at = 0; at < row; at += 16, q += ROWS * 32) {
         const __m512i a = four(x + at, row), b = four(x + at + 4 * row, row);
+        _mm_prefetch(next + 8 * at, _MM_HINT_T1);
+        _mm_prefetch(next + 8 * at + 64, _MM_HINT_T1);
         for (int r = 0; r < ROWS; r++) {
             const __m512i h = part_of_q(q + r * 32), l = part_of_q(q + r * 32 + 16);
             high[0][r] = dot(high[0][r], a, h);
@@ -173,26 +179,28 @@ static inline void dots8(const int8_t *q, const uint8_t *x, size_t row, __m512 o
                                  _mm512_cvtepi32_ps(tree(low[j])));
 }
 
-static inline void score(int bits, const void *in, const fr_kvattn_head *k, float *s) {
+__attribute__((always_inline)) static inline void score(int bits, const void *in,
+                                                        const fr_kvattn_head *k, float *s) {
     const record *q = in;
     const size_t row = fr_kvattn_row(k->kind, k->dim);
     const __m512 step = _mm512_load_ps(q->step), middle = _mm512_load_ps(q->middle);
     const __m512 sum = _mm512_load_ps(q->sum);
     float scale[TOKENS] __attribute__((aligned(64))), offset[TOKENS] __attribute__((aligned(64)));
+    const char *next = k->next ? k->next->codes : k->codes;
     affine(k, 0, TOKENS, scale, offset);
     if (k->next) fetch_scales(k->next);
     for (int t = 0; t < TOKENS; t += 8) {
         __m512 d[2];
-        if (k->next) fetch(k->next, (size_t)t * row, 8 * row);
+        const uint8_t *x = (const uint8_t *)k->codes + (size_t)t * row;
         if (bits == 4)
-            dots4((const int8_t *)(q + 1), (const uint8_t *)k->codes + (size_t)t * row, row, d);
+            dots4((const int8_t *)(q + 1), x, row, next + (size_t)t * row, d);
         else
-            dots8((const int8_t *)(q + 1), (const uint8_t *)k->codes + (size_t)t * row, row, d);
+            dots8((const int8_t *)(q + 1), x, row, next + (size_t)t * row, d);
         for (int j = 0; j < 2; j++) {
-            const __m512 x =
+            const __m512 y =
                 _mm512_mul_ps(_mm512_fmadd_ps(d[j], step, middle), by_token(scale + t + 4 * j));
             _mm512_storeu_ps(s + (t + 4 * j) * ROWS,
-                             _mm512_fmadd_ps(by_token(offset + t + 4 * j), sum, x));
+                             _mm512_fmadd_ps(by_token(offset + t + 4 * j), sum, y));
         }
     }
 }
@@ -226,8 +234,8 @@ static const float threshold[TOKENS] __attribute__((aligned(64))) = {
 #undef R
 };
 
-static inline void weigh(int bits, const float *p, const fr_kvattn_head *v, int lo, int hi,
-                         weights *to) {
+__attribute__((always_inline)) static inline void
+weigh(int bits, const float *p, const fr_kvattn_head *v, int lo, int hi, weights *to) {
     const __m512i turn =
         _mm512_broadcast_i32x4(_mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0));
     const float levels = bits == 4 ? 255.0f : 127.0f * 128.0f;
@@ -286,8 +294,8 @@ static inline __m512i four_weights(const uint8_t *w) {
 }
 
 /* sums [2][2][row]: which interleaved vector; in 4 bits which nibble, in 8 bits which byte of the weight. */
-static inline void add_four(int bits, const weights *w, int t, const __m512i x[2],
-                            __m512i sum[2][2][ROWS]) {
+__attribute__((always_inline)) static inline void
+add_four(int bits, const weights *w, int t, const __m512i x[2], __m512i sum[2][2][ROWS]) {
     const __m512i mask = _mm512_set1_epi8(15);
     for (int u = 0; u < 2; u++) {
         const __m512i low = _mm512_and_si512(x[u], mask);
@@ -311,8 +319,10 @@ static inline void keep(float *o, __m512i sum, __m512 step, __m512 fade) {
 }
 
 /* One half of 64 bytes of every token: [2][2 in 4 bits][row][16] of the sums. */
-static inline float *add_half(int bits, const weights *w, const fr_kvattn_head *v, int lo, int hi,
-                              size_t at, int half, const float *fade, float *o) {
+__attribute__((always_inline)) static inline float *add_half(int bits, const weights *w,
+                                                             const fr_kvattn_head *v, int lo,
+                                                             int hi, size_t at, int half,
+                                                             const float *fade, float *o) {
     const size_t row = fr_kvattn_row(v->kind, v->dim), halves = (row + 63) / 64 * 2,
                  part = 4 * row / halves;
     const size_t which = at / 64 * 2 + (size_t)half;
@@ -337,8 +347,9 @@ static inline float *add_half(int bits, const weights *w, const fr_kvattn_head *
     return o;
 }
 
-static inline void add(int bits, const float *p, const fr_kvattn_head *v, int lo, int hi,
-                       const float *fade, void *sums) {
+__attribute__((always_inline)) static inline void add(int bits, const float *p,
+                                                      const fr_kvattn_head *v, int lo, int hi,
+                                                      const float *fade, void *sums) {
     const size_t row = fr_kvattn_row(v->kind, v->dim);
     float *o = sums, *all = o + ROWS * fr_kvattn_ld(v->dim);
     weights w;

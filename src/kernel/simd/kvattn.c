@@ -24,9 +24,16 @@ static void query(const float *q, int64_t ldq, int rows, int64_t dim, void *reco
     }
 }
 
+/* Into the second cache: the first has few lines on their way at a time. */
+static inline void fetch(const fr_kvattn_head *next, size_t from, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)next->codes + from + i, 0, 2);
+}
+
 /* Adds to TOKEN_STEP x ROWS chains the products of n channels from d on. */
-static inline void dots(kv_codes how, const float *q, int64_t ld, const uint8_t *codes, size_t row,
-                        int64_t d, int n, vf32 acc[TOKEN_STEP][ROWS]) {
+__attribute__((always_inline)) static inline void dots(kv_codes how, const float *q, int64_t ld,
+                                                       const uint8_t *codes, size_t row, int64_t d,
+                                                       int n, vf32 acc[TOKEN_STEP][ROWS]) {
     float x[TOKEN_STEP][PART];
     for (int j = 0; j < TOKEN_STEP; j++) kv_unpack(how, codes + (size_t)j * row, d, n, x[j]);
     for (int i = 0; i < n; i += FR_VLEN) {
@@ -39,7 +46,8 @@ static inline void dots(kv_codes how, const float *q, int64_t ld, const uint8_t 
     }
 }
 
-static inline void score(kv_codes how, const void *record, const fr_kvattn_head *k, float *s) {
+__attribute__((always_inline)) static inline void score(kv_codes how, const void *record,
+                                                        const fr_kvattn_head *k, float *s) {
     const int64_t ld = fr_kvattn_ld(k->dim);
     const size_t row = fr_kvattn_row(k->kind, k->dim);
     const float *q = record, *sum = q + ROWS * ld;
@@ -47,6 +55,7 @@ static inline void score(kv_codes how, const void *record, const fr_kvattn_head 
     if (how >= CODES_8) kv_affine(k, scale, offset);
     for (int t = 0; t < TOKENS; t += TOKEN_STEP) {
         const uint8_t *codes = (const uint8_t *)k->codes + (size_t)t * row;
+        if (k->next) fetch(k->next, (size_t)t * row, TOKEN_STEP * row);
         vf32 acc[TOKEN_STEP][ROWS];
         for (int j = 0; j < TOKEN_STEP; j++)
             for (int r = 0; r < ROWS; r++) acc[j][r] = vzero();
@@ -62,8 +71,10 @@ static inline void score(kv_codes how, const void *record, const fr_kvattn_head 
 }
 
 /* Channels d .. d + n - 1, n <= WIDTH. */
-static inline void add_part(kv_codes how, const float *w, const fr_kvattn_head *v, int lo, int hi,
-                            const float *fade, int64_t d, int n, float *o) {
+__attribute__((always_inline)) static inline void add_part(kv_codes how, const float *w,
+                                                           const fr_kvattn_head *v, int lo, int hi,
+                                                           const float *fade, int64_t d, int n,
+                                                           float *o) {
     const size_t row = fr_kvattn_row(v->kind, v->dim);
     const int64_t ld = fr_kvattn_ld(v->dim);
     vf32 acc[ROWS][COLS];
@@ -71,7 +82,9 @@ static inline void add_part(kv_codes how, const float *w, const fr_kvattn_head *
     for (int i = 0; i < WIDTH; i++) x[i] = 0.0f;
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < COLS; i++) acc[r][i] = vzero();
+    const size_t from = (size_t)d * row / (size_t)v->dim, part = (size_t)n * row / (size_t)v->dim;
     for (int t = lo; t < hi; t++) {
+        if (v->next) fetch(v->next, (size_t)t * row + from, part);
         kv_unpack(how, (const uint8_t *)v->codes + (size_t)t * row, d, n, x);
         for (int r = 0; r < ROWS; r++) {
             vf32 y = vset1(w[t * ROWS + r]);
@@ -85,8 +98,9 @@ static inline void add_part(kv_codes how, const float *w, const fr_kvattn_head *
         }
 }
 
-static inline void add(kv_codes how, const float *p, const fr_kvattn_head *v, int lo, int hi,
-                       const float *fade, void *sums) {
+__attribute__((always_inline)) static inline void add(kv_codes how, const float *p,
+                                                      const fr_kvattn_head *v, int lo, int hi,
+                                                      const float *fade, void *sums) {
     float scale[TOKENS], offset[TOKENS], w[TOKENS * ROWS];
     float *o = sums, *all = o + ROWS * fr_kvattn_ld(v->dim);
     if (how >= CODES_8) {
