@@ -3,15 +3,17 @@
 #include "format/kv.h"
 #include "op_test.h"
 
-enum { BATCH = 2, MOST = 5, PAGES = 11 };
+enum { BATCH = 2, MOST = 40, HEAD = 512 };
 
-/* Which pages a sequence has: no order, none shared. */
-static const int32_t table[BATCH * MOST] = {7, 2, 9, 0, 4, 3, 10, 1, 8, 6};
+/* Which page holds tokens of a sequence: no order, none shared. */
+static int32_t page_at(int64_t most, int b, int64_t i) {
+    return (int32_t)((b * most + i) * 7 % (BATCH * most));
+}
 
 typedef struct shape {
     fr_kv_kind kind;
     int32_t heads, kv_heads, dim, window;
-    int64_t m;
+    int64_t m, most; /* pages of a row of the table; 0: 5 */
     int32_t len[BATCH];
     fr_dtype type;
 } shape;
@@ -24,13 +26,14 @@ static float *normal(uint64_t stream, size_t n) {
 
 /* Pages with the tokens of both sequences; all else is nonsense. */
 static uint8_t *make_pages(const shape *s, const fr_kv_layout *l, uint64_t stream) {
-    uint8_t *pages = fr_alloc(FR_MEM_OTHER, PAGES * l->bytes);
-    memset(pages, 0xff, PAGES * l->bytes);
+    const size_t bytes = (size_t)(BATCH * s->most) * l->bytes;
+    uint8_t *pages = fr_alloc(FR_MEM_OTHER, bytes);
+    memset(pages, 0xff, bytes);
     for (int b = 0; b < BATCH; b++)
         for (int t = 0; t < s->len[b]; t++) {
             float *x =
                 normal(stream + 1000 * (uint64_t)b + (uint64_t)t, (size_t)(l->heads * l->dim));
-            void *page = pages + (size_t)table[b * MOST + t / 64] * l->bytes;
+            void *page = pages + (size_t)page_at(s->most, b, t / 64) * l->bytes;
             assert_int_equal(fr_kv_page_write(l, page, t % 64, x), FR_OK);
             fr_free(x);
         }
@@ -52,21 +55,23 @@ static void rig_free(rig *r) {
 }
 
 static void rig_new(rig *r, const shape *s, fr_pool *pool) {
-    static int32_t len[BATCH];
+    static int32_t len[BATCH], table[BATCH * MOST];
     fr_kv_layout l;
     fr_val v[5];
     assert_int_equal(fr_kv_layout_of(s->kind, s->kv_heads, s->dim, &l), FR_OK);
     const size_t n = (size_t)(BATCH * s->m * s->heads * s->dim);
     memcpy(len, s->len, sizeof len);
+    for (int i = 0; i < BATCH * s->most; i++)
+        table[i] = page_at(s->most, (int)(i / s->most), i % s->most);
     r->q = normal(5, n);
     r->in[0] = fr_tensor_make(s->type, 4, (int64_t[]){BATCH, s->m, s->heads, s->dim}, NULL);
     r->in[0].data = fr_alloc(FR_MEM_OTHER, fr_bytes(&r->in[0]));
     assert_int_equal(fr_encode(s->type, r->q, n, r->in[0].data), FR_OK);
     fr_decode(s->type, r->in[0].data, n, r->q);
     for (int i = 1; i < 3; i++)
-        r->in[i] = fr_tensor_make(FR_U8, 2, (int64_t[]){PAGES, (int64_t)l.bytes},
+        r->in[i] = fr_tensor_make(FR_U8, 2, (int64_t[]){BATCH * s->most, (int64_t)l.bytes},
                                   make_pages(s, &l, 100000 * (uint64_t)i));
-    r->in[3] = fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, MOST}, (void *)(uintptr_t)table);
+    r->in[3] = fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, s->most}, table);
     r->in[4] = fr_tensor_make(FR_I32, 1, (int64_t[]){BATCH}, len);
     r->g = fr_graph_new();
     for (int i = 0; i < 5; i++) {
@@ -84,12 +89,13 @@ static void rig_new(rig *r, const shape *s, fr_pool *pool) {
 static double one_query(const shape *s, const rig *r, int b, int head, const float *q, int lo,
                         int hi, double *y) {
     fr_kv_layout l;
-    float x[512];
-    double score[MOST * 64], sizes[512] = {0}, most = -INFINITY, sum = 0, size = 0;
+    float x[HEAD];
+    double score[MOST * 64], sizes[HEAD] = {0}, most = -INFINITY, sum = 0, size = 0;
     assert_int_equal(fr_kv_layout_of(s->kind, s->kv_heads, s->dim, &l), FR_OK);
     const int kv = head / (s->heads / s->kv_heads);
     for (int t = lo; t < hi; t++) {
-        fr_kv_page_read(&l, (uint8_t *)r->in[1].data + (size_t)table[b * MOST + t / 64] * l.bytes,
+        fr_kv_page_read(&l,
+                        (uint8_t *)r->in[1].data + (size_t)page_at(s->most, b, t / 64) * l.bytes,
                         kv, t % 64, 1, x);
         score[t] = 0;
         for (int d = 0; d < s->dim; d++) score[t] += (double)q[d] * (double)x[d] / sqrt(s->dim);
@@ -97,7 +103,8 @@ static double one_query(const shape *s, const rig *r, int b, int head, const flo
     }
     for (int d = 0; d < s->dim; d++) y[d] = 0;
     for (int t = lo; t < hi; t++) {
-        fr_kv_page_read(&l, (uint8_t *)r->in[2].data + (size_t)table[b * MOST + t / 64] * l.bytes,
+        fr_kv_page_read(&l,
+                        (uint8_t *)r->in[2].data + (size_t)page_at(s->most, b, t / 64) * l.bytes,
                         kv, t % 64, 1, x);
         const double p = exp(score[t] - most);
         sum += p;
@@ -125,7 +132,7 @@ static void compare(const shape *s, const rig *r) {
     for (int b = 0; b < BATCH; b++)
         for (int64_t i = 0; i < s->m; i++)
             for (int h = 0; h < s->heads; h++) {
-                double want[512];
+                double want[HEAD];
                 const int64_t at = ((b * s->m + i) * s->heads + h) * s->dim;
                 int hi = (int)(s->len[b] - s->m + i + 1);
                 hi = hi < 0 ? 0 : hi;
@@ -149,7 +156,10 @@ static fr_pool *pool_of(int threads) {
     return pools[threads];
 }
 
-static void check(const shape *s) {
+static void check(const shape *given) {
+    shape with = *given;
+    const shape *s = &with;
+    if (!with.most) with.most = 5;
     static const int threads[] = {2, 3, 8};
     rig one;
     rig_new(&one, s, NULL);
@@ -223,6 +233,7 @@ static void test_shapes(void **state) {
 /* The same pages, asked for token by token, as few rows and as many: one answer. */
 static void steps(void) {
     shape s = {.kind = FR_KV_8,
+               .most = 5,
                .heads = 4,
                .kv_heads = 2,
                .dim = 64,
@@ -274,6 +285,81 @@ static void test_steps(void **state) {
     each_table(steps);
 }
 
+/* More pages than a chunk has. */
+static void chunks(void) {
+    for (int kind = FR_KV_BF16; kind <= FR_KV_4; kind++)
+        check(&(shape){.kind = (fr_kv_kind)kind,
+                       .heads = 4,
+                       .kv_heads = kind == FR_KV_F16 ? 4 : 2,
+                       .dim = 64,
+                       .m = kind == FR_KV_8 ? 3 : 1,
+                       .most = MOST,
+                       .window = kind == FR_KV_F16 ? 1100 : 0,
+                       .len = {2500, 1025},
+                       .type = FR_F32});
+}
+
+static void test_chunks(void **state) {
+    (void)state;
+    each_table(chunks);
+}
+
+/* A sequence `batch` times over: the bits of each must be those of one alone. */
+static void same_in_batch(void) {
+    enum { MANY = 40 };
+    shape s = {.kind = FR_KV_4,
+               .heads = 4,
+               .kv_heads = 2,
+               .dim = 64,
+               .m = 1,
+               .most = MOST,
+               .len = {2500, 0},
+               .type = FR_F32};
+    rig r;
+    rig_new(&r, &s, NULL);
+    const size_t row = (size_t)(s.heads * s.dim);
+    const float *want = fr_session_output(r.s, "y")->data;
+    int32_t len[MANY], table[MANY * MOST];
+    float *q = fr_alloc_array(FR_MEM_OTHER, MANY * row, sizeof *q);
+    for (int b = 0; b < MANY; b++) {
+        len[b] = b == 7 ? 65 : 2500;
+        memcpy(table + b * MOST, r.in[3].data, MOST * sizeof *table);
+        memcpy(q + (size_t)b * row, r.q, row * sizeof *q);
+    }
+    fr_tensor in[5] = {fr_tensor_make(FR_F32, 4, (int64_t[]){MANY, 1, s.heads, s.dim}, q), r.in[1],
+                       r.in[2], fr_tensor_make(FR_I32, 2, (int64_t[]){MANY, MOST}, table),
+                       fr_tensor_make(FR_I32, 1, (int64_t[]){MANY}, len)};
+    float *alone = fr_alloc_array(FR_MEM_OTHER, row, sizeof *alone);
+    memcpy(alone, want, row * sizeof *alone);
+    fr_graph *g = fr_graph_new();
+    fr_val v[5];
+    for (int k = 0; k < 5; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "in%d", k);
+        v[k] = fr_input(g, name, in[k].dtype, in[k].rank, in[k].dim);
+    }
+    fr_output(g, "y",
+              fr_paged_attention(g, v[0], v[1], v[2], v[3], v[4],
+                                 &(fr_paged_attention_opts){.kind = s.kind}));
+    fr_session *all;
+    assert_int_equal(fr_session_new_with(g, &(fr_session_opts){.pool = pool_of(3)}, &all), FR_OK);
+    if (fr_session_run(all, in, 5)) fail_msg("%s", fr_message());
+    const float *got = fr_session_output(all, "y")->data;
+    for (int b = 0; b < MANY; b++)
+        if (b != 7 && memcmp(got + (size_t)b * row, alone, row * sizeof *got))
+            fail_msg("%s: sequence %d of a batch has other bits than alone", fr_kernel()->name, b);
+    fr_session_free(all);
+    fr_graph_free(g);
+    fr_free(alone);
+    fr_free(q);
+    rig_free(&r);
+}
+
+static void test_batch(void **state) {
+    (void)state;
+    each_table(same_in_batch);
+}
+
 /* ---- kv_write ---- */
 
 static void write_one(fr_kv_kind kind, fr_dtype type, int32_t dim, fr_pool *pool) {
@@ -281,13 +367,16 @@ static void write_one(fr_kv_kind kind, fr_dtype type, int32_t dim, fr_pool *pool
     fr_kv_layout l;
     assert_int_equal(fr_kv_layout_of(kind, HEADS, dim, &l), FR_OK);
     const int32_t start[BATCH] = {60, 129};
-    const int64_t shape_x[] = {BATCH, TOKENS, HEADS, dim}, shape_p[] = {PAGES, (int64_t)l.bytes};
+    enum { PAGES = 5 };
+    int32_t table[BATCH * PAGES];
+    for (int i = 0; i < BATCH * PAGES; i++) table[i] = page_at(PAGES, i / PAGES, i % PAGES);
+    const int64_t shape_x[] = {BATCH, TOKENS, HEADS, dim},
+                  shape_p[] = {BATCH * PAGES, (int64_t)l.bytes};
     const size_t n = (size_t)(BATCH * TOKENS * HEADS * dim);
     float *x = normal(9, n);
-    fr_tensor in[3] = {
-        fr_tensor_make(type, 4, shape_x, fr_alloc(FR_MEM_OTHER, n * 4)),
-        fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, MOST}, (void *)(uintptr_t)table),
-        fr_tensor_make(FR_I32, 1, (int64_t[]){BATCH}, (void *)(uintptr_t)start)};
+    fr_tensor in[3] = {fr_tensor_make(type, 4, shape_x, fr_alloc(FR_MEM_OTHER, n * 4)),
+                       fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, PAGES}, table),
+                       fr_tensor_make(FR_I32, 1, (int64_t[]){BATCH}, (void *)(uintptr_t)start)};
     assert_int_equal(fr_encode(type, x, n, in[0].data), FR_OK);
     fr_decode(type, in[0].data, n, x);
     fr_graph *g = fr_graph_new();
@@ -300,16 +389,16 @@ static void write_one(fr_kv_kind kind, fr_dtype type, int32_t dim, fr_pool *pool
     fr_session *s;
     if (fr_session_new_with(g, &(fr_session_opts){.pool = pool}, &s)) fail_msg("%s", fr_message());
     if (fr_session_run(s, in, 3)) fail_msg("%s", fr_message());
-    uint8_t *want = fr_alloc(FR_MEM_OTHER, PAGES * l.bytes);
+    uint8_t *want = fr_alloc(FR_MEM_OTHER, BATCH * PAGES * l.bytes);
     for (int b = 0; b < BATCH; b++)
         for (int i = 0; i < TOKENS; i++) {
             const int at = start[b] + i;
             assert_int_equal(
-                fr_kv_page_write(&l, want + (size_t)table[b * MOST + at / 64] * l.bytes, at % 64,
+                fr_kv_page_write(&l, want + (size_t)page_at(PAGES, b, at / 64) * l.bytes, at % 64,
                                  x + (size_t)(b * TOKENS + i) * HEADS * (size_t)dim),
                 FR_OK);
         }
-    if (memcmp(fr_session_tensor(s, pages)->data, want, PAGES * l.bytes))
+    if (memcmp(fr_session_tensor(s, pages)->data, want, BATCH * PAGES * l.bytes))
         fail_msg("%s: kind %d of %d channels: other bytes than fr_kv_page_write", fr_kernel()->name,
                  (int)kind, dim);
     fr_session_free(s);
@@ -404,7 +493,8 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),     cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_steps),     cmocka_unit_test(test_write),
+        cmocka_unit_test(test_steps),     cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_batch),     cmocka_unit_test(test_write),
         cmocka_unit_test(test_saturates), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
