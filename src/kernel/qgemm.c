@@ -74,7 +74,12 @@ void fr_qgemm_kernels_fill(unsigned cpu, fr_qgemm_kernels *out) {
         fr_qgemm_fill_avx512bf16_fp8(out);
     }
 #elif defined(__aarch64__)
-    if (cpu & FR_CPU_NEON) fr_qgemm_fill_finish_neon(out);
+    if (cpu & FR_CPU_NEON) {
+        fr_qgemm_fill_finish_neon(out);
+        fr_qgemm_fill_neon_int(out);
+        fr_qgemm_fill_neon_float(out);
+    }
+    if (cpu & FR_CPU_NEON_DOT) fr_qgemm_fill_neon_dot(out);
 #else
     (void)cpu;
 #endif
