@@ -197,12 +197,12 @@ fr_status kb_measure(kb_group *g) {
     for (int round = 0; round < ROUNDS || fr_now() - start < seconds; round++)
         for (int i = 0; i < g->runs; i++) {
             kb_run *r = &g->run[i];
+            FR_TRY(fr_interrupt_check());
             if (r->samples + REPEATS > KB_SAMPLES) continue;
             FR_TRY(sample(g, r));
             if (r->sample[r->samples - 1] > brief) continue;
             r->samples--;
             for (int j = 0; j < REPEATS; j++) FR_TRY(sample(g, r));
-            FR_TRY(fr_interrupt_check());
         }
     for (int i = 0; i < g->runs; i++)
         g->run[i].seconds = median(g->run[i].sample, g->run[i].samples);
