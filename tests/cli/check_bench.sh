@@ -1,37 +1,8 @@
 #!/bin/sh
 # check_bench.sh FRUGAL: that `frugal bench` answers, prints what programs can read, and refuses what it does
 # not know. No test looks at a time.
-frugal=$1
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failed=0
-count=0
-
-# expect WANTED_CODE ARGUMENTS: runs frugal bench; what follows looks at out and err.
-expect() {
-    want=$1
-    shift
-    what="frugal bench $*"
-    "$frugal" bench "$@" >"$dir/out" 2>"$dir/err"
-    code=$?
-    count=$((count + 1))
-    [ $code -eq "$want" ] || complain "exit code $code instead of $want"
-}
-complain() {
-    failed=$((failed + 1))
-    echo "FAILED: $what: $1"
-    sed 's/^/    out: /' "$dir/out"
-    sed 's/^/    err: /' "$dir/err"
-}
-out_has() { grep -qE -e "$1" "$dir/out" || complain "standard output does not match $1"; }
-err_has() { grep -qE -e "$1" "$dir/err" || complain "standard error does not match $1"; }
-silent_out() { [ ! -s "$dir/out" ] || complain "standard output should be empty"; }
-# python(EXPRESSION over d): left out where there is no Python
-json_holds() {
-    command -v python3 >/dev/null || return 0
-    python3 -c "import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not ($1))" "$dir/out" ||
-        complain "what it printed is no JSON in which $1"
-}
+. "$(dirname "$0")/expect.sh"
+command=bench
 
 expect 2
 err_has 'There is: peaks, kernels, formats'
@@ -70,5 +41,4 @@ out_has '^case +m +n x k +ms'
 out_has '^W4A4, branch fused +256 +3072x3072 .* x W4A4, no branch +at most 1\.12: (reached|missed)$'
 out_has '^targets: [0-9]+ reached, [0-9]+ missed$'
 
-echo "$count calls, $failed complaints"
-[ $failed -eq 0 ]
+verdict

@@ -1,34 +1,7 @@
 #!/bin/sh
 # check_demo.sh FRUGAL: `frugal demo` in few steps: what it writes, that it writes the same for any
 # number of threads, how it answers wrong calls, and that Ctrl-C leaves nothing half done.
-frugal=$1
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failed=0
-count=0
-
-# expect WANTED_CODE ARGUMENTS: runs frugal; what follows looks at out and err.
-expect() {
-    want=$1
-    shift
-    what="frugal $*"
-    "$frugal" "$@" >out 2>err
-    code=$?
-    count=$((count + 1))
-    [ $code -eq "$want" ] || complain "exit code $code instead of $want"
-}
-complain() {
-    failed=$((failed + 1))
-    echo "FAILED: $what: $1"
-    sed 's/^/    out: /' out
-    sed 's/^/    err: /' err
-}
-out_has() { grep -qE -e "$1" out || complain "standard output does not match $1"; }
-out_lacks() { grep -qE -e "$1" out && complain "standard output matches $1"; }
-err_has() { grep -qE -e "$1" err || complain "standard error does not match $1"; }
-no_file() { [ ! -e "$1" ] || complain "$1 should not be there"; }
-is_png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || complain "$1 is no PNG"; }
+. "$(dirname "$0")/expect.sh"
 
 expect 0 demo --steps 2 --scale 1 -o one.png --save net.safetensors --quiet --threads 1
 out_has '^one.png: the learned picture, 128 x 128 pixels, PSNR [0-9.]+ dB'
@@ -115,5 +88,4 @@ err_has '^frugal: .*Ctrl-C'
 no_file kept.safetensors
 ls | grep -q '\.tmp\.' && complain "a half file was left"
 
-echo "$count calls, $failed complaints"
-[ $failed -eq 0 ]
+verdict

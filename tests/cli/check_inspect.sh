@@ -1,32 +1,9 @@
 #!/bin/sh
 # check_inspect.sh FRUGAL GOLDEN: what `frugal inspect` shows of the golden files, and how it answers
 # bad calls and bad files.
-frugal=$1
+. "$(dirname "$0")/expect.sh"
 golden=$2
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failed=0
-count=0
-
-# expect WANTED_CODE ARGUMENTS: runs frugal inspect; what follows looks at out and err.
-expect() {
-    want=$1
-    shift
-    what="frugal inspect $*"
-    "$frugal" inspect "$@" >"$dir/out" 2>"$dir/err"
-    code=$?
-    count=$((count + 1))
-    [ $code -eq "$want" ] || complain "exit code $code instead of $want"
-}
-complain() {
-    failed=$((failed + 1))
-    echo "FAILED: $what: $1"
-    sed 's/^/    out: /' "$dir/out"
-    sed 's/^/    err: /' "$dir/err"
-}
-out_has() { grep -qE -e "$1" "$dir/out" || complain "standard output does not match $1"; }
-out_lacks() { grep -qE -e "$1" "$dir/out" && complain "standard output matches $1"; }
-err_has() { grep -qE -e "$1" "$dir/err" || complain "standard error does not match $1"; }
+command=inspect
 
 expect 0 "$golden/reference.safetensors"
 out_has '^bf16 +bf16 +\[2, 3\] +12 B$'
@@ -58,7 +35,7 @@ out_has '"name":"q8_0","dtype":"q8_0","shape":\[3,64\],"bytes":204,'
 out_has '"total":\{"tensors":8,"parameters":792,'
 out_has '"key":"tokenizer.ggml.tokens","type":"text","count":40'
 if command -v python3 >/dev/null; then
-    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$dir/out" || complain "this is no JSON"
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' out || complain "this is no JSON"
 fi
 
 # A NaN is shown, and counted; JSON has none.
@@ -87,5 +64,4 @@ err_has "has a name like 'nothing\*'"
 expect 1 "$dir/empty.safetensors"
 err_has 'empty.safetensors: the file is empty'
 
-echo "$count calls, $failed failed"
-[ $failed -eq 0 ]
+verdict

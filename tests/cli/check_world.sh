@@ -1,32 +1,6 @@
 #!/bin/sh
 # check_world.sh FRUGAL: `frugal world`: sheets, the judge on pictures that were drawn, and answers to wrong calls.
-frugal=$1
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-failed=0
-count=0
-
-# expect WANTED_CODE ARGUMENTS: runs frugal; what follows looks at out and err.
-expect() {
-    want=$1
-    shift
-    what="frugal $*"
-    "$frugal" "$@" >out 2>err
-    code=$?
-    count=$((count + 1))
-    [ $code -eq "$want" ] || complain "exit code $code instead of $want"
-}
-complain() {
-    failed=$((failed + 1))
-    echo "FAILED: $what: $1"
-    sed 's/^/    out: /' out
-    sed 's/^/    err: /' err
-}
-out_has() { grep -qE -e "$1" out || complain "standard output does not match $1"; }
-err_has() { grep -qE -e "$1" err || complain "standard error does not match $1"; }
-no_file() { [ ! -e "$1" ] || complain "$1 should not be there"; }
-is_png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || complain "$1 is no PNG"; }
+. "$(dirname "$0")/expect.sh"
 
 expect 0 world draw -o sheet.png -n 7 -t all
 is_png sheet.png
@@ -76,5 +50,4 @@ err_has '64 x 64'
 expect 1 world draw -n 1 -o nowhere/one.png
 err_has 'nowhere/one.png'
 
-echo "$count calls, $failed complaints"
-[ $failed -eq 0 ]
+verdict
