@@ -37,31 +37,51 @@ static int8_t *bytes_of(record *to, int64_t block, int r) {
     return (int8_t *)(to + 1) + (block * ROWS + r) * 32;
 }
 
+/* 32 values of a row, even channels first. */
+static inline void bytes_4(__m512i a, __m512i b, int8_t *to) {
+    const __m256i part = _mm256_broadcastsi128_si256(
+        _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0));
+    const __m256i x = _mm256_set_m128i(_mm512_cvtepi32_epi8(b), _mm512_cvtepi32_epi8(a));
+    _mm256_storeu_si256((__m256i *)to,
+                        _mm256_permute4x64_epi64(_mm256_shuffle_epi8(x, part), 0xd8));
+}
+
+/* 16 values: their high parts, then what those leave. */
+static inline void bytes_8(__m512i a, int8_t *to) {
+    const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(64)), 7);
+    const __m512i low = _mm512_sub_epi32(a, _mm512_slli_epi32(high, 7));
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(high));
+    _mm_storeu_si128((__m128i *)(to + 16), _mm512_cvtepi32_epi8(low));
+}
+
 static void query_row(const float *q, int64_t dim, int bits, int r, record *to) {
-    const int most = bits == 4 ? 127 : 127 * 128;
-    float high = 0, sum = 0;
-    for (int64_t d = 0; d < dim; d++) {
-        const float a = q[d] < 0 ? -q[d] : q[d];
-        high = a > high ? a : high;
-        sum += q[d];
+    const float most = bits == 4 ? 127.0f : 127.0f * 128.0f;
+    __m512 highs = _mm512_setzero_ps(), sums = _mm512_setzero_ps();
+    __m512i wholes = _mm512_setzero_si512();
+    for (int64_t d = 0; d < dim; d += 16) {
+        const __m512 x = _mm512_loadu_ps(q + d);
+        highs = _mm512_max_ps(_mm512_abs_ps(x), highs);
+        sums = _mm512_add_ps(sums, x);
     }
-    const float by = high > 1e-30f && high < 3e38f ? (float)most / high : 0.0f;
-    const float step = by > 0 ? high / (float)most : 0.0f;
-    int64_t whole = 0;
-    for (int64_t d = 0; d < dim; d++) {
-        const int x = by > 0 ? _mm_cvtss_si32(_mm_set_ss(q[d] * by)) : 0;
-        whole += x;
-        if (bits == 4) {
-            bytes_of(to, d / 32, r)[d % 2 * 16 + d % 32 / 2] = (int8_t)x;
-        } else {
-            const int high_part = (x + 64) >> 7;
-            bytes_of(to, d / 16, r)[d % 16] = (int8_t)high_part;
-            bytes_of(to, d / 16, r)[16 + d % 16] = (int8_t)(x - 128 * high_part);
+    const float high = _mm512_reduce_max_ps(highs), sum = _mm512_reduce_add_ps(sums);
+    const bool held = high > 1e-30f && high < 3e38f;
+    const __m512 by = _mm512_set1_ps(held ? most / high : 0.0f);
+    const float step = held ? high / most : 0.0f;
+    for (int64_t d = 0; held && d < dim; d += bits == 4 ? 32 : 16) {
+        const __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(q + d), by));
+        wholes = _mm512_add_epi32(wholes, a);
+        if (bits == 8) {
+            bytes_8(a, bytes_of(to, d / 16, r));
+            continue;
         }
+        const __m512i b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(q + d + 16), by));
+        wholes = _mm512_add_epi32(wholes, b);
+        bytes_4(a, b, bytes_of(to, d / 32, r));
     }
+    const float whole = (float)_mm512_reduce_add_epi32(wholes);
     for (int i = r; i < 16; i += ROWS) {
         to->step[i] = step;
-        to->middle[i] = (sum - step * (float)whole) * (bits == 4 ? 7.5f : 127.5f);
+        to->middle[i] = (sum - step * whole) * (bits == 4 ? 7.5f : 127.5f);
         to->sum[i] = high < 3e38f ? sum : high * 0.0f; /* NaN when it cannot be held */
     }
 }
