@@ -55,8 +55,11 @@ static inline __m512bh decode_all(const kind *f, const char *b, int odd) {
     return (__m512bh)_mm512_mask_mov_epi16((__m512i)decode(f, x, odd), small, by_table);
 }
 
+/* As in qgemm_w4a16_avx512bf16.c: not VBROADCASTSS. */
 static inline __m512bh pair(const char *a) {
-    return (__m512bh)_mm512_set1_epi32(*(const int32_t *)a);
+    __m512i v;
+    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t *)a));
+    return (__m512bh)v;
 }
 
 /* One group. Few rows have a second set of sums, for the second pair of every four k, so that no sum waits
@@ -71,7 +74,6 @@ static inline __attribute__((always_inline)) void group(const int rows, const ki
     const float *scale = (const float *)((const char *)t->b + t->panel->scales) + g * NR;
     const __m512i exponent = _mm512_set1_epi8(f->exponent);
     __m512 s[MR][2], s2[3][2];
-#pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
         s[i][0] = s[i][1] = _mm512_setzero_ps();
         if (two) s2[i][0] = s2[i][1] = _mm512_setzero_ps();
@@ -96,25 +98,26 @@ static inline __attribute__((always_inline)) void group(const int rows, const ki
             w0 = decode_all(f, b, 0), w1 = decode_all(f, b + 64, 0);
             w2 = decode_all(f, b, 1), w3 = decode_all(f, b + 64, 1);
         }
-#pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             __m512bh v = pair(a + (size_t)i * lda);
             s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
             s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
         }
-#pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             __m512bh v = pair(a + (size_t)i * lda + 4);
-            __m512 *to = two ? s2[i] : s[i];
-            to[0] = _mm512_dpbf16_ps(to[0], v, w2);
-            to[1] = _mm512_dpbf16_ps(to[1], v, w3);
+            if (two) {
+                s2[i][0] = _mm512_dpbf16_ps(s2[i][0], v, w2);
+                s2[i][1] = _mm512_dpbf16_ps(s2[i][1], v, w3);
+            } else {
+                s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w2);
+                s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w3);
+            }
         }
     }
     const __m512 by0 = _mm512_mul_ps(_mm512_load_ps(scale), _mm512_set1_ps(f->scale));
     const __m512 by1 = _mm512_mul_ps(_mm512_load_ps(scale + 16), _mm512_set1_ps(f->scale));
     const char *row_scale = (const char *)t->a + t->row->scales + 4 * g;
     float *sum = t->sum;
-#pragma GCC unroll 12
     for (int i = 0; i < rows; i++, sum += t->lds) {
         __m512 by = _mm512_set1_ps(*(const float *)(row_scale + (size_t)i * lda));
         if (two) {

@@ -26,8 +26,11 @@ static inline __m512bh lookup(__m512i codes) {
     return (__m512bh)_mm512_permutexvar_epi16(codes, _mm512_load_si512(values));
 }
 
+/* VBROADCASTSS, which compilers may choose, takes time from the multiplication; this does not. */
 static inline __m512bh pair(const char *a) {
-    return (__m512bh)_mm512_set1_epi32(*(const int32_t *)a);
+    __m512i v;
+    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t *)a));
+    return (__m512bh)v;
 }
 
 /* Scales of half a panel in group g. */
@@ -55,7 +58,6 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
     const char *end = b + t->panel->code_bytes, *less = (const char *)t->a + t->row->less + 4 * g;
     __m512 s[MR][2], s2[3][2];
     __m512 z0 = zero_at(t, g, 0), z1 = zero_at(t, g, 1);
-#pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
         __m512 l = _mm512_set1_ps(*(const float *)(less + (size_t)i * lda));
         s[i][0] = _mm512_mul_ps(z0, l), s[i][1] = _mm512_mul_ps(z1, l);
@@ -78,24 +80,25 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
         __m512i x = _mm512_load_si512(b);
         __m512i y = rows <= 2 ? _mm512_loadu_si512(b + 1) : _mm512_srli_epi16(x, 8);
         __m512bh w0 = lookup(x), w1 = lookup(y);
-#pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             __m512bh v = pair(a + (size_t)i * lda);
             s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
             s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
         }
         w0 = lookup(_mm512_srli_epi16(x, 4)), w1 = lookup(_mm512_srli_epi16(y, 4));
-#pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             __m512bh v = pair(a + (size_t)i * lda + 4);
-            __m512 *to = two ? s2[i] : s[i];
-            to[0] = _mm512_dpbf16_ps(to[0], v, w0);
-            to[1] = _mm512_dpbf16_ps(to[1], v, w1);
+            if (two) {
+                s2[i][0] = _mm512_dpbf16_ps(s2[i][0], v, w0);
+                s2[i][1] = _mm512_dpbf16_ps(s2[i][1], v, w1);
+            } else {
+                s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
+                s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
+            }
         }
     }
     __m512 by0 = scale_at(t, g, 0), by1 = scale_at(t, g, 1);
     float *sum = t->sum;
-#pragma GCC unroll 12
     for (int i = 0; i < rows; i++, sum += t->lds) {
         if (two) {
             s[i][0] = _mm512_add_ps(s[i][0], s2[i][0]);
