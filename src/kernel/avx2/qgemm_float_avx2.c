@@ -25,7 +25,7 @@ static const union {
     {{0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0}},
     {{0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000, 0xf00000}}};
 
-/* One nibble of every word, where it stands, is the code times a power of 16, for which `unscale` makes up.
+/* One nibble of every word, where it stands, is the code times a power of 16, for which `widen` makes up.
  * The second half's columns come to the same places by one shift. */
 INLINE pair_f32 weights_w4a16(const int rows, const uint8_t *b, __m256i second, const int k) {
     if (rows < 4) {
@@ -75,19 +75,14 @@ INLINE pair_f32 from_f16(const uint16_t *h) {
 
 /* ---- rows ---- */
 
-/* What a row's values are multiplied with, by k modulo 4, so that the product is that of the true weight. */
-INLINE __m256 unscale(const weight_kind kind) {
-    if (kind == W4A16)
-        return _mm256_broadcast_ps(
-            &(const __m128){1.0f, 1.0f / 65536.0f, 1.0f / 16.0f, 1.0f / 1048576.0f});
-    return _mm256_set1_ps(kind == E4M3 ? 256.0f : 1.0f);
-}
-
+/* W4A16: by k modulo 4, so that the product is that of the true code. */
 INLINE void widen(const weight_kind kind, const uint16_t *a, int64_t count, float *out) {
+    const __m256 unscale = _mm256_broadcast_ps(
+        &(const __m128){1.0f, 1.0f / 65536.0f, 1.0f / 16.0f, 1.0f / 1048576.0f});
     for (int64_t k = 0; k < count; k += 8) {
         __m256i u = _mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)(a + k)));
         __m256 x = _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
-        _mm256_store_ps(out + k, kind == E5M2 ? x : _mm256_mul_ps(x, unscale(kind)));
+        _mm256_store_ps(out + k, kind == W4A16 ? _mm256_mul_ps(x, unscale) : x);
     }
 }
 
@@ -161,6 +156,7 @@ INLINE void add_group(const int rows, const weight_kind kind, const fr_qtile *t,
                     in_group = _mm256_fmadd_ps(zero.v[j], own, in_group);
                 else
                     by = _mm256_mul_ps(own, by);
+                if (kind == E4M3) in_group = _mm256_mul_ps(in_group, _mm256_set1_ps(256.0f));
                 _mm256_store_ps(sum, _mm256_fmadd_ps(in_group, by, old));
             }
         }

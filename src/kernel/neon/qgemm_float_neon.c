@@ -126,7 +126,6 @@ INLINE void add_group(const int rows, const weight_kind kind, const fr_qtile *t,
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
         float own = *(const float *)(a + (size_t)i * t->lda + 4 * (size_t)g);
-        if (kind == E4M3) own *= 256.0f;
         float *sum = (float *)t->sum + (size_t)i * t->lds;
 #pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
@@ -135,6 +134,7 @@ INLINE void add_group(const int rows, const weight_kind kind, const fr_qtile *t,
                 in_group = vfmaq_n_f32(in_group, zero.v[j], own);
             else
                 by = vmulq_n_f32(by, own);
+            if (kind == E4M3) in_group = vmulq_n_f32(in_group, 256.0f);
             vst1q_f32(sum + 4 * j, vfmaq_f32(vld1q_f32(sum + 4 * j), in_group, by));
         }
     }

@@ -35,6 +35,7 @@ INLINE void steps_of(const int rows, const fr_qkind kind, const int steps, const
                      const int8_t *a, size_t lda, sums s[MR]) {
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) s[i] = no_sums();
+#pragma GCC unroll 1
     for (int p = 0; p < steps; p += 4, a += 16) {
         int8x16_t x[MR];
 #pragma GCC unroll 8
