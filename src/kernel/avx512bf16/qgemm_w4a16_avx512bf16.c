@@ -26,7 +26,7 @@ static inline __m512bh lookup(__m512i codes) {
     return (__m512bh)_mm512_permutexvar_epi16(codes, _mm512_load_si512(values));
 }
 
-/* VBROADCASTSS, which compilers may choose, takes time from the multiplication; this does not. */
+/* VBROADCASTSS, which compilers may choose, stands in the way of the look-ups; this is a load alone. */
 static inline __m512bh pair(const char *a) {
     __m512i v;
     __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t *)a));
