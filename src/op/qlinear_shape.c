@@ -1,4 +1,5 @@
 /* qlinear_shape.c: the shape rule of qlinear: its parts, its branch and what follows it have to fit. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,9 @@ static fr_status check_words(const fr_qlinear_attr *a) {
                                                              : "an unknown type");
     if (!fr_attr_word(FR_ATTR_ROWS, a->next))
         return fr_fail(FR_INVALID, "there is no kind %d of rows to follow", (int)a->next);
+    if (!isfinite(a->add) || !isfinite(a->next_add))
+        return fr_fail(FR_INVALID, "what qlinear adds to rows is a number, not %g",
+                       (double)(isfinite(a->add) ? a->next_add : a->add));
     int32_t g = a->next_group;
     if (g != 0 && (a->next != FR_ROWS_BF16 || (g != 32 && g != 64 && g != 128)))
         return fr_fail(FR_INVALID,

@@ -272,37 +272,73 @@ static void test_chain(void **state) {
 
 /* ---- the same as separate operators ---- */
 
-/* act(low-rank + product + bias) from operators of floats over what the rows and the weight decode to. */
+static void close_floats(const char *what, const fr_tensor *got, const fr_tensor *want) {
+    const float *a = got->data, *b = want->data;
+    size_t n = (size_t)fr_values(want);
+    float top = 0;
+    assert_int_equal(fr_values(got), (int64_t)n);
+    for (size_t i = 0; i < n; i++) top = fmaxf(top, fabsf(b[i]));
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(a[i] - b[i]) <= 1e-5f * top))
+            fail_msg("%s: value %zu is %.8g fused and %.8g from separate operators", what, i,
+                     (double)a[i], (double)b[i]);
+}
+
+/* Bytes of codes: where the values differ in their last digit, one may round to its neighbour. */
+static void close_codes(const fr_tensor *got, const fr_tensor *want, const fr_qrow *row) {
+    size_t differ = 0, count = (size_t)(fr_values(want) / fr_dim(want, -1));
+    for (size_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < row->k; j++) {
+            int8_t a = ((const int8_t *)got->data)[i * row->bytes + (size_t)j];
+            int8_t b = ((const int8_t *)want->data)[i * row->bytes + (size_t)j];
+            assert_in_range(a - b + 1, 0, 2);
+            differ += a != b;
+        }
+    assert_true(differ * 200 <= count * (size_t)row->k);
+}
+
+/* One qlinear, and quantizing, product, low-rank product, bias, function and the next quantizing alone. */
 static void test_unfused(void **state) {
     (void)state;
-    int64_t m = 20, n = 50, k = 192, rank = 12;
+    int64_t m = 20, n = 130, k = 192, rank = 12;
     net t = {.g = fr_graph_new(), .way = CONSTANTS};
-    double *w = fr_alloc_array(FR_MEM_OTHER, (size_t)(n * k), sizeof *w);
-    double *rows = fr_alloc_array(FR_MEM_OTHER, (size_t)(m * k), sizeof *rows);
-    float *x, *f = fr_alloc_array(FR_MEM_OTHER, (size_t)(FR_MAX_OF(m, n) * k), sizeof *f);
-    fr_val vx = values(&t, FED, "x", FR_F32, 2, (int64_t[]){m, k}, 1, false, &x);
-    fr_qweight vw = weight(&t, "w", &fr_int4_g64, n, k, 2, w);
+    fr_graph *g = t.g;
+    fr_val x = values(&t, FED, "x", FR_F32, 2, (int64_t[]){m, k}, 1, false, NULL);
+    fr_qweight w = weight(&t, "w", &fr_int4_g64, n, k, 2, NULL);
     fr_val bias = values(&t, CONSTANTS, "b", FR_F32, 1, (int64_t[]){n}, 3, false, NULL);
     fr_val down = values(&t, CONSTANTS, "d", FR_F32, 2, (int64_t[]){rank, k}, 4, false, NULL);
     fr_val up = values(&t, CONSTANTS, "u", FR_F32, 2, (int64_t[]){n, rank}, 5, false, NULL);
-    qgemm_rows_f64(FR_ROWS_INT4, x, m, k, rows);
-    for (int64_t i = 0; i < m * k; i++) f[i] = (float)rows[i];
-    fr_val vr = take(&t, CONSTANTS, "", fr_tensor_make(FR_F32, 2, (int64_t[]){m, k}, NULL), f);
-    for (int64_t i = 0; i < n * k; i++) f[i] = (float)w[i];
-    fr_val wf = take(&t, CONSTANTS, "", fr_tensor_make(FR_F32, 2, (int64_t[]){n, k}, NULL), f);
-    fr_qlinear_opts o = {.act = FR_FN_GELU, .bias = bias, .down = down, .up = up};
-    fr_output(t.g, "fused", fr_qlinear(t.g, vx, &vw, &o, NULL));
-    fr_val low = fr_linear(t.g, vx, down, FR_NONE, FR_NONE, FR_FN_NONE);
-    fr_val y = fr_linear(t.g, vr, wf, bias, FR_NONE, FR_FN_NONE);
-    y = fr_add(t.g, y, fr_linear(t.g, low, up, FR_NONE, FR_NONE, FR_FN_NONE));
-    fr_output(t.g, "plain", fr_unary(t.g, y, FR_FN_GELU));
+    fr_val by = values(&t, CONSTANTS, "s", FR_F32, 1, (int64_t[]){k}, 6, true, NULL);
+    fr_val by2 = values(&t, CONSTANTS, "s2", FR_F32, 1, (int64_t[]){n}, 7, true, NULL);
+    fr_val down2 = values(&t, CONSTANTS, "d2", FR_F32, 2, (int64_t[]){rank, n}, 8, false, NULL);
+    fr_val low, low2, next_low;
+
+    fr_qlinear_opts all = {.act = FR_FN_GELU, .bias = bias, .by = by, .down = down, .up = up};
+    fr_output(g, "y", fr_qlinear(g, x, &w, &all, NULL));
+    all.next = FR_ROWS_UINT4, all.next_by = by2, all.next_down = down2, all.next_add = 0.171875f;
+    fr_output(g, "rows", fr_qlinear(g, x, &w, &all, &next_low));
+    fr_output(g, "low", next_low);
+    fr_output(g, "product", fr_qlinear(g, x, &w, &(fr_qlinear_opts){.by = by}, NULL));
+
+    fr_quantize_opts q = {.kind = FR_ROWS_INT4, .by = by, .down = down};
+    fr_val rows = fr_quantize_rows(g, x, &q, &low);
+    fr_val y = fr_qlinear(g, rows, &w, NULL, NULL);
+    fr_output(g, "product alone", y);
+    y = fr_add(g, y, fr_linear(g, low, up, FR_NONE, FR_NONE, FR_FN_NONE));
+    y = fr_unary(g, fr_add(g, y, bias), FR_FN_GELU);
+    fr_output(g, "y alone", y);
+    q = (fr_quantize_opts){.kind = FR_ROWS_UINT4, .by = by2, .down = down2, .add = 0.171875f};
+    fr_output(g, "rows alone", fr_quantize_rows(g, y, &q, &low2));
+    fr_output(g, "low alone", low2);
+
     start(&t, NULL);
-    const float *a = run(&t, t.s, "fused")->data, *b = fr_session_output(t.s, "plain")->data;
-    for (int64_t i = 0; i < m * n; i++)
-        if (!(fabsf(a[i] - b[i]) <= 2e-3f + 1e-5f * fabsf(b[i])))
-            fail_msg("value %d is %g fused and %g from separate operators", (int)i, (double)a[i],
-                     (double)b[i]);
-    fr_free(w), fr_free(rows), fr_free(x), fr_free(f);
+    const fr_tensor *sums = run(&t, t.s, "product");
+    assert_memory_equal(sums->data, fr_session_output(t.s, "product alone")->data, fr_bytes(sums));
+    close_floats("y", fr_session_output(t.s, "y"), fr_session_output(t.s, "y alone"));
+    close_floats("low", fr_session_output(t.s, "low"), fr_session_output(t.s, "low alone"));
+    fr_qrow row;
+    fr_qrow_of(FR_ROWS_UINT4, n, 0, &row);
+    close_codes(fr_session_output(t.s, "rows"), fr_session_output(t.s, "rows alone"), &row);
     end(&t);
 }
 
@@ -365,6 +401,7 @@ typedef struct wrong {
     int32_t next_group;
     fr_dtype out;
     fr_fn act;
+    float add;
     bool third;
     const char *words;
 } wrong;
@@ -384,6 +421,7 @@ static void check_refused(const wrong *w) {
             maybe(g, "scales", w->scales ? w->scales : FR_F16, 2, n, w->groups ? w->groups : 1);
     if (w->third) q.part[2] = maybe(g, "third", FR_F32, 1, n, 1);
     fr_qlinear_opts o = {.act = w->act, .rows = w->rows, .next = w->next, .out = w->out};
+    o.add = w->add;
     o.bias = maybe(g, "bias", FR_F32, 1, w->bias, 1);
     o.residual = maybe(g, "residual", FR_F32, 2, w->residual ? 3 : 0, w->residual);
     o.up = maybe(g, "up", FR_F32, 2, w->up ? n : 0, w->up);
@@ -432,6 +470,7 @@ static void test_refused(void **state) {
         {.next = FR_ROWS_BF16, .next_group = 48, .words = "groups of 48"},
         {.out = FR_I32, .words = "gives f32 or bf16"},
         {.act = FR_FN_EXP, .words = "cannot stand behind"},
+        {.add = INFINITY, .words = "not inf"},
     };
     for (size_t i = 0; i < FR_COUNT(all); i++) check_refused(&all[i]);
 }
