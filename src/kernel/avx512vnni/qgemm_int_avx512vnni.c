@@ -14,9 +14,9 @@
 #define MR    12
 #define NR    32
 #define GROUP 128
-/* Weights are asked for this many bytes ahead, mostly in the next panel: with few rows nothing else is
- * slow, and at the end of a panel the processor's own guess breaks off. */
-#define AHEAD 65536
+/* How far ahead weights are asked for, in bytes: past the end of a panel too, where the processor's own guess
+ * breaks off. */
+#define AHEAD 16384
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -68,17 +68,26 @@ INLINE void load_weights(fr_qkind kind, const char *b, __m512i w[2]) {
     }
 }
 
+/* Asks for the weights of step u, a while from now. With few rows memory sets the pace, and the processor guesses
+ * right most of the time: a request for every line would only be in its way. (Measured; see bench/LOG.md.) */
+INLINE void ask(int rows, fr_qkind kind, const char *b, int u) {
+    const int lines = kind == FR_Q_W8A8 ? 2 : 1; /* of 64 bytes, a step */
+    const int every = rows * 2 > 3 * lines ? 1 : kind == FR_Q_W4A8_G128 ? 2 : 4;
+#pragma GCC unroll 2
+    for (int l = 0; l < lines; l++)
+        if ((u * lines + l) % every == 0) _mm_prefetch(b + AHEAD + 64 * l, _MM_HINT_T1);
+}
+
 /* The steps of one group; `a` goes on to the next. A single row has two sums, s[0] and s[1], which take turns,
  * because each waits 4 cycles for itself. */
 INLINE void add_group(int rows, fr_qkind kind, codes *a, const char *b, __m512i s[MR][2]) {
     const int turns = rows == 1 ? 2 : 1;
-    for (int k = 0; k < GROUP; k += 8) {
-#pragma GCC unroll 2
-        for (int u = 0; u < 2; u++) {
+    for (int k = 0; k < GROUP; k += 16) {
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; u++) {
             __m512i w[2];
             load_weights(kind, b, w);
-            _mm_prefetch(b + AHEAD, _MM_HINT_T1);
-            if (kind == FR_Q_W8A8) _mm_prefetch(b + AHEAD + 64, _MM_HINT_T1);
+            ask(rows, kind, b, u);
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {
                 if (i >= rows) continue;
