@@ -47,6 +47,9 @@ typedef struct fr_qrow_low {
     int64_t ldx, ldd; /* bytes */
     float *low;
     int64_t ldl;
+    /* What will be read after this, or NULL: it may be asked for in passing, where that costs nothing. */
+    const void *next;
+    int64_t next_bytes;
 } fr_qrow_low;
 
 typedef struct fr_qrow_kernels {

@@ -94,6 +94,13 @@ static size_t thread_bytes(const fr_qrows *q) {
     return made_bytes(q) + (q->rank ? GROUP * (size_t)kept_bytes(q->row.k) : 0);
 }
 
+/* The rows that come after a product, which most often lie one after the other. */
+static void look_ahead(const fr_tensor *x, int64_t row, int64_t rows, fr_qrow_low *t) {
+    size_t size = x->dtype == FR_F32 ? 4 : 2;
+    t->next = (const char *)x->data + fr_row_start(x, x, (size_t)row) * size;
+    t->next_bytes = rows * t->k * (int64_t)size;
+}
+
 void fr_qrows_some(const fr_qrows *q, int64_t row, int64_t count, void *scratch) {
     const fr_qrow_kernels *kern = &fr_kernel()->qrow;
     int64_t k = q->row.k, ld = kept_bytes(k);
@@ -109,15 +116,12 @@ void fr_qrows_some(const fr_qrows *q, int64_t row, int64_t count, void *scratch)
             if (q->rank) kern->keep(v, k, kept + j * ld);
         }
         if (!q->rank) continue;
-        kern->low(&(fr_qrow_low){.rows = rows,
-                                 .ranks = q->rank,
-                                 .k = k,
-                                 .x = kept,
-                                 .down = q->down_packed,
-                                 .ldx = ld,
-                                 .ldd = ld,
-                                 .low = q->low + i * q->rank,
-                                 .ldl = q->rank});
+        fr_qrow_low t = {.rows = rows, .ranks = q->rank, .k = k, .ldx = ld, .ldd = ld};
+        t.x = kept, t.down = q->down_packed;
+        t.low = q->low + i * q->rank, t.ldl = q->rank;
+        int64_t left = row + count - i - rows;
+        if (left) look_ahead(&x, i + rows, FR_MIN(left, 2 * GROUP), &t);
+        kern->low(&t);
     }
 }
 
@@ -139,7 +143,9 @@ size_t fr_qrows_scratch(const fr_qrows *q, const fr_pool *pool) {
 }
 
 void fr_qrows_run(const fr_qrows *q, void *scratch, fr_pool *pool) {
-    int64_t rows = (FR_PIECE / q->row.k + GROUP) / GROUP * GROUP;
+    /* Items of some groups where there are many rows: each can look ahead to the next group. */
+    int64_t most = FR_MAX_OF(FR_MIN(q->m / 512, 8), 1);
+    int64_t rows = FR_MAX_OF(FR_PIECE / q->row.k / GROUP, most) * GROUP;
     job w = {q, rows, scratch, thread_bytes(q)};
     if (q->m) fr_pool_run_thread(pool, (size_t)((q->m + rows - 1) / rows), some_rows, &w);
 }

@@ -1,5 +1,6 @@
 /* qrow_avx512bf16.c: the low-rank branch's first half with the dot instruction of bf16: rows and ranks are
- * pairs along k, three rows against eight ranks at a time. */
+ * pairs along k, three rows against eight ranks at a time. Memory is idle meanwhile, so every step asks for
+ * two lines of what comes next. */
 #include "kernel/kernel.h"
 #include "kernel/simd/vec.h"
 
@@ -16,9 +17,20 @@ static void keep_bf16(const float *x, int64_t k, void *out) {
     }
 }
 
+typedef struct ahead {
+    const char *at, *end;
+} ahead;
+
+static inline void ask(ahead *a) {
+    __builtin_prefetch(a->at, 0, 2);
+    __builtin_prefetch(a->at + 64, 0, 2);
+    a->at += a->at < a->end ? 128 : 0;
+}
+
 static inline __attribute__((always_inline)) void low_tile(const fr_qrow_low *t, const int rows,
                                                            const int ranks, const char *x,
-                                                           const char *down, float *low) {
+                                                           const char *down, float *low,
+                                                           ahead *next) {
     __m512 sum[ROWS][RANKS];
 #pragma GCC unroll 8
     for (int j = 0; j < ranks; j++)
@@ -26,6 +38,7 @@ static inline __attribute__((always_inline)) void low_tile(const fr_qrow_low *t,
         for (int i = 0; i < rows; i++) sum[i][j] = vzero();
     for (int64_t p = 0; p < fr_qrow_kept(t->k, 2); p += 64) {
         __m512bh v[ROWS];
+        ask(next);
 #pragma GCC unroll 3
         for (int i = 0; i < rows; i++) v[i] = (__m512bh)_mm512_loadu_si512(x + p + i * t->ldx);
 #pragma GCC unroll 8
@@ -42,6 +55,8 @@ static inline __attribute__((always_inline)) void low_tile(const fr_qrow_low *t,
 }
 
 static void low_bf16(const fr_qrow_low *t) {
+    ahead next = {t->next ? t->next : t->x, NULL};
+    if (t->next && t->next_bytes > 128) next.end = next.at + t->next_bytes - 128;
     for (int i = 0; i < t->rows; i += ROWS)
         for (int64_t j = 0; j < t->ranks; j += RANKS) {
             const char *x = (const char *)t->x + i * t->ldx,
@@ -50,14 +65,15 @@ static void low_bf16(const fr_qrow_low *t) {
             int rows = t->rows - i < ROWS ? t->rows - i : ROWS;
             int64_t ranks = t->ranks - j < RANKS ? t->ranks - j : RANKS;
             if (rows == ROWS && ranks == RANKS)
-                low_tile(t, ROWS, RANKS, x, d, low);
+                low_tile(t, ROWS, RANKS, x, d, low, &next);
             else if (ranks == RANKS)
                 for (int r = 0; r < rows; r++)
-                    low_tile(t, 1, RANKS, x + r * t->ldx, d, low + r * t->ldl);
+                    low_tile(t, 1, RANKS, x + r * t->ldx, d, low + r * t->ldl, &next);
             else
                 for (int r = 0; r < rows; r++)
                     for (int c = 0; c < ranks; c++)
-                        low_tile(t, 1, 1, x + r * t->ldx, d + c * t->ldd, low + r * t->ldl + c);
+                        low_tile(t, 1, 1, x + r * t->ldx, d + c * t->ldd, low + r * t->ldl + c,
+                                 &next);
         }
 }
 
