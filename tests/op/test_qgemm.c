@@ -238,6 +238,27 @@ static void test_formats(void **state) {
     with_every_table(every_format, NULL);
 }
 
+/* Tiles of the f32 products, which multiply the branch, may be smaller and larger than those of the weights. */
+static void test_other_tiles(void **state) {
+    (void)state;
+    fr_kernels plain, best, mixed;
+    fr_kernels_fill(0, &plain);
+    fr_kernels_fill(fr_cpu_flags(), &best);
+    for (int i = 0; i < 2; i++) {
+        mixed = i ? plain : best;
+        mixed.gemm = i ? best.gemm : plain.gemm;
+        fr_kernel_use(&mixed);
+        for (size_t p = 0; p < qgemm_pair_count; p += 4) {
+            ask a = {.pair = qgemm_pairs[p], .m = 29, .n = 77, .k = 64, .rank = 9, .type = FR_F32};
+            a.bias = a.residual = true;
+            makings s = make(&a);
+            check_values(&s);
+            drop(&s);
+        }
+        fr_kernel_use(NULL);
+    }
+}
+
 /* One product in one table; the bytes must be those of the first. */
 typedef struct same {
     ask a;
@@ -388,10 +409,10 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_next),    cmocka_unit_test(test_pack_threads),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_formats),      cmocka_unit_test(test_other_tiles),
+        cmocka_unit_test(test_tables),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_chunks),       cmocka_unit_test(test_next),
+        cmocka_unit_test(test_pack_threads), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
