@@ -74,11 +74,12 @@ void fr_qrow_fill_avx2(fr_qrow_kernels *out);
 void fr_qrow_fill_avx512(fr_qrow_kernels *out);
 void fr_qrow_fill_avx512bf16(fr_qrow_kernels *out);
 void fr_qrow_fill_neon(fr_qrow_kernels *out);
-#define FR_QROW_LOW(isa)                                                                           \
+#define FR_QROW_PARTS(isa)                                                                         \
+    fr_qrow_fn fr_qrow_fp8_##isa, fr_qrow_bf16_##isa;                                              \
     void fr_qrow_keep_##isa(const float *x, int64_t k, void *out);                                 \
     void fr_qrow_low_##isa(const fr_qrow_low *t);
-FR_QROW_LOW(avx2)
-FR_QROW_LOW(avx512)
-FR_QROW_LOW(neon)
+FR_QROW_PARTS(avx2)
+FR_QROW_PARTS(avx512)
+FR_QROW_PARTS(neon)
 
 #endif
