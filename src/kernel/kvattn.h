@@ -11,7 +11,7 @@
  *     result     sums in the order of channels
  *
  * Where integers are multiplied (8 and 4 bits on AVX-512 VNNI) q and p are rounded: in 4 bits q to 8 bits a
- * row, p * scale to 8 bits of the largest in the page; in 8 bits both to 15. What rounding takes from their sum
+ * row, p * scale to 8 bits of the largest in the page; in 8 bits to 15 and 14. What rounding takes from their sum
  * is made up for at the middle code, so only what differs between channels or tokens is ever lost.
  *
  * Rows and dim beyond what is there are zeros. Tokens outside lo .. hi may hold anything, and need p = 0. */

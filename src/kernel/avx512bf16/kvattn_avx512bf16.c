@@ -19,29 +19,27 @@ static inline __m512 dot(__m512 sum, __m512i a, __m512i b) {
     return sum;
 }
 
-static uint16_t to_bf16(float x, float *left) {
-    uint32_t u, back;
-    memcpy(&u, &x, 4);
-    u = (u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : u + 0x7fff + (u >> 16 & 1);
-    back = u & 0xffff0000u;
-    float y;
-    memcpy(&y, &back, 4);
-    *left = x == y ? 0.0f : x - y;
-    return (uint16_t)(u >> 16);
+/* Eight values as bf16, and what that leaves of them. */
+static inline __m128i to_bf16(__m256 x, __m256 *left) {
+    const __m128i y = (__m128i)_mm256_cvtneps_pbh(x);
+    const __m256 back = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(y), 16));
+    *left = _mm256_sub_ps(x, back);
+    return y;
 }
 
 static void query(const float *q, int64_t ldq, int rows, int64_t dim, void *out) {
     record *to = out;
     uint16_t *x = (uint16_t *)(to + 1);
+    __m256 most = _mm256_setzero_ps(), left, rest;
     memset(out, 0, fr_kvattn_query_bytes(dim));
     for (int r = 0; r < rows; r++)
-        for (int64_t d = 0; d < dim; d++) {
-            uint16_t *at = x + (d / 8 * ROWS + r) * 16 + d % 8;
-            float left, rest;
-            at[0] = to_bf16(q[r * ldq + d], &left);
-            at[8] = to_bf16(left, &rest);
-            to->two |= at[8] != 0;
+        for (int64_t d = 0; d < dim; d += 8) {
+            uint16_t *at = x + (d / 8 * ROWS + r) * 16;
+            _mm_store_si128((__m128i *)at, to_bf16(_mm256_loadu_ps(q + r * ldq + d), &left));
+            _mm_store_si128((__m128i *)(at + 8), to_bf16(left, &rest));
+            most = _mm256_or_ps(most, left);
         }
+    to->two = _mm256_cmp_ps_mask(most, _mm256_setzero_ps(), _CMP_NEQ_UQ) != 0;
 }
 
 static inline void fetch(const fr_kvattn_head *next, size_t from, size_t bytes) {

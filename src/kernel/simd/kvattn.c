@@ -20,7 +20,9 @@ static void query(const float *q, int64_t ldq, int rows, int64_t dim, void *reco
     memset(record, 0, fr_kvattn_query_bytes(dim));
     for (int r = 0; r < rows; r++) {
         memcpy(to + r * ld, q + r * ldq, (size_t)dim * sizeof *q);
-        for (int64_t d = 0; d < dim; d++) sum[r] += q[r * ldq + d];
+        vf32 all = vzero();
+        for (int64_t d = 0; d < ld; d += FR_VLEN) all = vadd(all, vload(to + r * ld + d));
+        sum[r] = vsum(all);
     }
 }
 
