@@ -4,8 +4,7 @@
  * value times a power of two, which the scale of the group makes up for. That holds but for zeros and denormals, of
  * which ordinary weights have one in ten thousand: a line of codes that has any goes through a table too. NaN and
  * infinity count as the numbers that would follow the largest. */
-#include <immintrin.h>
-
+#include "kernel/avx512bf16/pair.h"
 #include "kernel/kernel.h"
 
 #define MR 12
@@ -55,13 +54,6 @@ static inline __m512bh decode_all(const kind *f, const char *b, int odd) {
     return (__m512bh)_mm512_mask_mov_epi16((__m512i)decode(f, x, odd), small, by_table);
 }
 
-/* As in qgemm_w4a16_avx512bf16.c: not VBROADCASTSS. */
-static inline __m512bh pair(const char *a) {
-    __m512i v;
-    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t *)a));
-    return (__m512bh)v;
-}
-
 /* One group. Few rows have a second set of sums, for the second pair of every four k, so that no sum waits
  * for the one before. */
 static inline __attribute__((always_inline)) void group(const int rows, const kind *f,
@@ -99,12 +91,12 @@ static inline __attribute__((always_inline)) void group(const int rows, const ki
             w2 = decode_all(f, b, 1), w3 = decode_all(f, b + 64, 1);
         }
         for (int i = 0; i < rows; i++) {
-            __m512bh v = pair(a + (size_t)i * lda);
+            __m512bh v = spread_pair(a + (size_t)i * lda);
             s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
             s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
         }
         for (int i = 0; i < rows; i++) {
-            __m512bh v = pair(a + (size_t)i * lda + 4);
+            __m512bh v = spread_pair(a + (size_t)i * lda + 4);
             if (two) {
                 s2[i][0] = _mm512_dpbf16_ps(s2[i][0], v, w2);
                 s2[i][1] = _mm512_dpbf16_ps(s2[i][1], v, w3);

@@ -4,8 +4,7 @@
  * the table repeats itself, so the fifth bit, the neighbour's, does not matter, and one shift brings up the
  * next nibble of each lane. With 8 taken off here the sums stay small, and (zero - 8) less_g is what is left
  * to add: for int4, whose zero is 8, nothing. */
-#include <immintrin.h>
-
+#include "kernel/avx512bf16/pair.h"
 #include "kernel/kernel.h"
 
 #define MR 12
@@ -24,13 +23,6 @@ static const uint16_t values[32] __attribute__((aligned(64))) = {
 
 static inline __m512bh lookup(__m512i codes) {
     return (__m512bh)_mm512_permutexvar_epi16(codes, _mm512_load_si512(values));
-}
-
-/* VBROADCASTSS, which compilers may choose, stands in the way of the look-ups; this is a load alone. */
-static inline __m512bh pair(const char *a) {
-    __m512i v;
-    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t *)a));
-    return (__m512bh)v;
 }
 
 /* Scales of half a panel in group g. */
@@ -81,13 +73,13 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
         __m512i y = rows <= 2 ? _mm512_loadu_si512(b + 1) : _mm512_srli_epi16(x, 8);
         __m512bh w0 = lookup(x), w1 = lookup(y);
         for (int i = 0; i < rows; i++) {
-            __m512bh v = pair(a + (size_t)i * lda);
+            __m512bh v = spread_pair(a + (size_t)i * lda);
             s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
             s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
         }
         w0 = lookup(_mm512_srli_epi16(x, 4)), w1 = lookup(_mm512_srli_epi16(y, 4));
         for (int i = 0; i < rows; i++) {
-            __m512bh v = pair(a + (size_t)i * lda + 4);
+            __m512bh v = spread_pair(a + (size_t)i * lda + 4);
             if (two) {
                 s2[i][0] = _mm512_dpbf16_ps(s2[i][0], v, w0);
                 s2[i][1] = _mm512_dpbf16_ps(s2[i][1], v, w1);
