@@ -150,21 +150,21 @@ def measure(runners, threads, seconds, each):
 
 
 def best_layout(ggml, kind, x, w, copies, threads):
-    """The fastest of the layouts that ggml has for this type, by the shortest of runs in turn."""
+    """The fastest of the layouts that ggml has for this type, by the shorter of runs in turn. Not by the
+    shortest: the clock of processor time loses most of a run now and then."""
     tried, clock = {}, clock_of(threads)
     for layout in ggml.layouts:
         try:
             tried[layout] = GgmlLinear(ggml, kind, layout, x, w, copies)
         except ValueError:  # it does not keep this type
             continue
-    best = dict.fromkeys(tried, float("inf"))
-    for turn in range(4 if copies == 1 else 32):
+    times = {layout: [] for layout in tried}
+    for _ in range(6 if copies == 1 else 32):
         for layout, product in tried.items():
             t = clock()
             product.run()
-            if turn:
-                best[layout] = min(best[layout], clock() - t)
-    layout = min(best, key=best.get)
+            times[layout].append(clock() - t)
+    layout = min(times, key=lambda name: sorted(times[name])[len(times[name]) // 4])
     for other, product in tried.items():
         if other != layout:
             product.free()
