@@ -10,10 +10,6 @@ enum { MAX_GROUP = 128 };
 
 typedef enum weight_kind { W4A16, E4M3, E5M2 } weight_kind;
 
-typedef struct pair_f32 {
-    __m256 v[2];
-} pair_f32;
-
 /* ---- weights of 16 columns at one k, as floats ---- */
 
 static const union {

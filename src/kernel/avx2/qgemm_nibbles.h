@@ -19,29 +19,20 @@ static const union {
     uint8_t bytes[32];
     __m256i v;
 } low_nibbles = {{15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
-                  15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15}},
-  doubled_e2m1 = {{12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0,
-                   12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0}};
+                  15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15}};
 
-/* Weights of one step. NVFP4: twice the value of E2M1, plus 12. */
-INLINE pair weights(const fr_qkind kind, const uint8_t *b) {
-    __m256i both = _mm256_load_si256((const __m256i *)b);
-    pair w = {
-        {and_with(both, &low_nibbles.v), and_with(_mm256_srli_epi16(both, 4), &low_nibbles.v)}};
-    if (kind == FR_Q_NVFP4) {
-        __m256i doubled = load(&doubled_e2m1.v);
-        w.v[0] = _mm256_shuffle_epi8(doubled, w.v[0]);
-        w.v[1] = _mm256_shuffle_epi8(doubled, w.v[1]);
-    }
-    return w;
+/* Codes of one step. */
+INLINE pair nibbles_of(const uint8_t *b) {
+    __m256i both = _mm256_load_si256((const __m256i *)b), high = _mm256_srli_epi16(both, 4);
+    return (pair){{and_with(both, &low_nibbles.v), and_with(high, &low_nibbles.v)}};
 }
 
 /* Split sums of some steps of 4 k. */
-INLINE void steps_of(const int rows, const fr_qkind kind, const int steps, const uint8_t *b,
-                     const rows_at *a, pair s[MR]) {
+INLINE void steps_of(const int rows, const int steps, const uint8_t *b, const rows_at *a,
+                     pair s[MR]) {
 #pragma GCC unroll 32
     for (int p = 0; p < steps; p++) {
-        pair w = weights(kind, b + 32 * p);
+        pair w = nibbles_of(b + 32 * p);
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++) dot(p == 0, &s[i], w, a->row[i] + 4 * p);
     }
@@ -91,7 +82,7 @@ INLINE void int_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
             by = load_u8((const uint8_t *)t->b + t->panel->scales + (size_t)g * NR);
         }
         for (int p = 0; p < STEPS; p += DOT_STEPS, b += 32 * DOT_STEPS) {
-            steps_of(rows, kind, DOT_STEPS, b, &a, s);
+            steps_of(rows, DOT_STEPS, b, &a, s);
             forward(rows, &a, 4 * DOT_STEPS);
             __m256i *sum = sums;
 #pragma GCC unroll 6
@@ -107,61 +98,51 @@ INLINE void int_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
     }
 }
 
-/* ---- whole numbers within a group, floats over groups: W4A4, NVFP4 ---- */
+/* ---- whole numbers within a group, floats over groups: W4A4 ---- */
 
-INLINE void group_scales(const fr_qkind kind, const fr_qtile *t, int64_t g, __m256 f[2]) {
-    const fr_qpanel *p = t->panel;
-    const uint8_t *s = (const uint8_t *)t->b + p->scales;
-    if (kind == FR_Q_NVFP4) {
-        /* The bits of E4M3, moved to those of f16, are the value / 256. */
-        __m128i e4m3 = _mm_load_si128((const __m128i *)(s + g * NR));
-        __m256i f16 = _mm256_slli_epi16(_mm256_cvtepu8_epi16(e4m3), 7);
-        const __m256 unit = _mm256_set1_ps(256.0f);
-        f[0] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(f16)), unit);
-        f[1] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(f16, 1)), unit);
-    } else if (p->bf16_scales) {
-        pair u = load_u16(s + g * (2 * NR));
+INLINE void group_scales(const fr_qtile *t, int64_t g, __m256 f[2]) {
+    const uint8_t *s = (const uint8_t *)t->b + t->panel->scales + g * (2 * NR);
+    if (t->panel->bf16_scales) {
+        pair u = load_u16(s);
         for (int j = 0; j < 2; j++) f[j] = _mm256_castsi256_ps(_mm256_slli_epi32(u.v[j], 16));
     } else {
-        const __m128i *h = (const __m128i *)(s + g * (2 * NR));
-        for (int j = 0; j < 2; j++) f[j] = _mm256_cvtph_ps(_mm_load_si128(h + j));
+        for (int j = 0; j < 2; j++) f[j] = _mm256_cvtph_ps(_mm_load_si128((const __m128i *)s + j));
     }
 }
 
-/* sum = fma(s + less, sx * scale, sum), a row. */
-INLINE void add_group(const pair *s, const __m256 scale[2], const char *sx, const char *less,
-                      float *sum) {
-    __m256i l = four_codes(less);
-    __m256 x = _mm256_broadcast_ss((const float *)sx);
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; j++) {
-        __m256 whole = _mm256_cvtepi32_ps(_mm256_add_epi32(dot_read(s->v[j]), l));
-        __m256 old = _mm256_load_ps(sum + 8 * j);
-        _mm256_store_ps(sum + 8 * j, _mm256_fmadd_ps(whole, mul_with(x, &scale[j]), old));
-    }
+/* sum = fma(s + less, sx * scale, sum) */
+INLINE __m256 add_group(__m256 sum, __m256i s, __m256i less, __m256 sx, const __m256 *scale) {
+    __m256 in_group = _mm256_cvtepi32_ps(_mm256_add_epi32(dot_read(s), less));
+    return _mm256_fmadd_ps(in_group, mul_with(sx, scale), sum);
 }
 
-INLINE void group_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
-    const int64_t steps = (kind == FR_Q_NVFP4 ? 16 : 64) / 4;
+INLINE void w4a4_tile(const int rows, const fr_qtile *t) {
+    enum { GROUP = 64, STEPS = GROUP / 4 };
     const size_t lds = t->lds;
-    const uint8_t *b = (const uint8_t *)t->b + t->g0 * 32 * steps;
-    rows_at a = rows_of(rows, t, (size_t)(t->g0 * 4 * steps));
+    const uint8_t *b = (const uint8_t *)t->b + t->g0 * (32 * STEPS);
+    rows_at a = rows_of(rows, t, (size_t)(t->g0 * GROUP));
     /* From the codes of this group to its scale and its less: they come nearer. */
-    int64_t sx = (int64_t)t->row->scales + t->g0 * (4 - 4 * steps);
-    int64_t less = (int64_t)t->row->less + t->g0 * (4 - 4 * steps);
+    int64_t sx = (int64_t)t->row->scales + t->g0 * (4 - GROUP);
+    int64_t less = (int64_t)t->row->less + t->g0 * (4 - GROUP);
     float *const sums = t->sum;
     begin(t);
-    for (int64_t g = t->g0, end = g + t->groups; g < end; g++, b += 32 * steps) {
+    for (int64_t g = t->g0, end = g + t->groups; g < end; g++, b += 32 * STEPS) {
         float *sum = sums;
         pair s[MR];
         __m256 scale[2];
-        group_scales(kind, t, g, scale);
-        steps_of(rows, kind, (int)steps, b, &a, s);
+        group_scales(t, g, scale);
+        steps_of(rows, STEPS, b, &a, s);
 #pragma GCC unroll 6
-        for (int i = 0; i < rows; i++, sum += lds)
-            add_group(&s[i], scale, a.row[i] + sx, a.row[i] + less, sum);
-        forward(rows, &a, (size_t)(4 * steps));
-        sx += 4 - 4 * steps, less += 4 - 4 * steps;
+        for (int i = 0; i < rows; i++, sum += lds) {
+            __m256i l = four_codes(a.row[i] + less);
+            __m256 x = _mm256_broadcast_ss((const float *)(a.row[i] + sx));
+            for (int j = 0; j < 16; j += 8) {
+                __m256 old = _mm256_load_ps(sum + j);
+                _mm256_store_ps(sum + j, add_group(old, s[i].v[j / 8], l, x, &scale[j / 8]));
+            }
+        }
+        forward(rows, &a, GROUP);
+        sx += 4 - GROUP, less += 4 - GROUP;
     }
 }
 
@@ -171,7 +152,7 @@ INLINE void nibbles(const int rows, const fr_qkind kind, const fr_qtile *t) {
     if (kind == FR_Q_W4A8 || kind == FR_Q_W4A8_G128)
         int_tile(rows, kind, t);
     else
-        group_tile(rows, kind, t);
+        w4a4_tile(rows, t);
 }
 
 INLINE void nibbles_by_rows(const fr_qkind kind, const fr_qtile *t) {
@@ -194,15 +175,11 @@ static void w4a8_g128(const fr_qtile *t) {
 static void w4a4(const fr_qtile *t) {
     nibbles_by_rows(FR_Q_W4A4, t);
 }
-static void nvfp4(const fr_qtile *t) {
-    nibbles_by_rows(FR_Q_NVFP4, t);
-}
 
 static void nibbles_fill(fr_qgemm_kernels *out) {
     out->way[FR_Q_W4A8] = (struct fr_qgemm_way){MR, NR, w4a8};
     out->way[FR_Q_W4A8_G128] = (struct fr_qgemm_way){MR, NR, w4a8_g128};
     out->way[FR_Q_W4A4] = (struct fr_qgemm_way){MR, NR, w4a4};
-    out->way[FR_Q_NVFP4] = (struct fr_qgemm_way){MR, NR, nvfp4};
 }
 
 #endif

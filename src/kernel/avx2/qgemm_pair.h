@@ -15,6 +15,9 @@
 typedef struct pair { /* the 8 columns of the first half, and of the second */
     __m256i v[2];
 } pair;
+typedef struct pair_f32 {
+    __m256 v[2];
+} pair_f32;
 
 /* Four bytes of any kind, for instructions that spread them. */
 typedef int32_t __attribute__((may_alias)) any32;

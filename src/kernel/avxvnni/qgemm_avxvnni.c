@@ -30,6 +30,7 @@ INLINE __m256i dot_times(__m256i sums, const __m256i *by) {
 }
 
 #include "kernel/avx2/qgemm_nibbles.h"
+#include "kernel/avx2/qgemm_nvfp4.h"
 
 /* ---- W8A8 ---- */
 
@@ -72,5 +73,6 @@ static void w8a8(const fr_qtile *t) {
 
 void fr_qgemm_fill_avxvnni(fr_qgemm_kernels *out) {
     nibbles_fill(out);
+    nvfp4_fill(out);
     out->way[FR_Q_W8A8] = (struct fr_qgemm_way){MR, NR, w8a8};
 }
