@@ -370,6 +370,30 @@ static void test_next(void **state) {
         }
 }
 
+/* Scratch memory is bounded: some MB a thread, however many rows there are. */
+static void test_scratch(void **state) {
+    (void)state;
+    static const int64_t ms[] = {1, 8, 128, 1000, 4096, 1000000};
+    int64_t n = 12288, k = 12288, rank = 128;
+    for (size_t p = 0; p < qgemm_pair_count; p++)
+        for (size_t i = 0; i < FR_COUNT(ms); i++) {
+            fr_qweights w;
+            const fr_qformat *f = qgemm_pairs[p].format;
+            assert_int_equal(fr_qweights_of(f, qgemm_pairs[p].rows, n, k, &w), FR_OK);
+            fr_qrows x = {.m = ms[i], .rank = rank}, next = {.rank = rank};
+            fr_qrow_of(w.rows, k, f->group, &x.row);
+            fr_qrow_of(w.rows, n, f->group, &next.row);
+            fr_qgemm g = {.m = ms[i], .n = n, .k = k, .w = &w, .row = x.row, .rank = rank};
+            g.x = &x, g.next = &next;
+            for (int threads = 1; threads < 9; threads += 7) {
+                size_t bytes = fr_qgemm_scratch(&g, pool_of(threads));
+                if (bytes > (size_t)(16 + 8 * threads) << 20)
+                    fail_msg("%s, m = %d, %d threads: %zu bytes of scratch", f->name, (int)ms[i],
+                             threads, bytes);
+            }
+        }
+}
+
 static void test_pack_threads(void **state) {
     (void)state;
     for (size_t p = 0; p < qgemm_pair_count; p++) {
@@ -412,7 +436,8 @@ int main(void) {
         cmocka_unit_test(test_formats),      cmocka_unit_test(test_other_tiles),
         cmocka_unit_test(test_tables),       cmocka_unit_test(test_threads),
         cmocka_unit_test(test_chunks),       cmocka_unit_test(test_next),
-        cmocka_unit_test(test_pack_threads), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_pack_threads), cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
