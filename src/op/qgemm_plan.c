@@ -5,7 +5,7 @@
 #define BLOCK_BYTES (16 << 10)
 #define ROWS_BYTES  (384 << 10) /* of records that stay in the second cache during a task */
 #define MOST_ROWS   96
-#define LEAST_TILES 3
+#define LEAST_TILES 3 /* of rows, however long they are: weights are read again for each task */
 #define Y_BYTES     (3 << 20) /* floats of a task that owns its rows */
 #define CHUNK_BYTES (8 << 20)
 #define OWN_TASKS   24 /* so many tasks of owned rows keep all threads busy */
