@@ -22,7 +22,7 @@ fr_check(kernel/cuda SECONDS 120 COMMAND kernel_cuda)
 
 fr_check(cli/front SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_front.sh $<TARGET_FILE:frugal_cli>)
-fr_check(cli/bench SECONDS 120
+fr_check(cli/bench SECONDS 300
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_bench.sh $<TARGET_FILE:frugal_cli>)
 fr_check(cli/demo SECONDS 300
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_demo.sh $<TARGET_FILE:frugal_cli>)

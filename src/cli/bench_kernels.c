@@ -90,12 +90,13 @@ int fr_cli_bench_kernels(int argc, char **argv) {
     int count = 0;
     for (const kb_entry *e = kb_entries; e->name; e++) count += wanted(e, &o);
     if (count) return measure(&o, count);
-    fr_cli_usage("bench", "no group of cases has \"%s\" in its name%s; there are:", o.only,
-                 o.quick ? " and is quick" : "");
+    fprintf(stderr, "frugal bench: no group of cases has \"%s\" in its name; there are%s:\n",
+            o.only, o.quick ? ", with --quick" : "");
+    const char *before = "";
     for (const kb_entry *e = kb_entries; e->name; e++) {
-        char title[64];
-        kb_title(e, title, sizeof title);
-        if (e->quick || !o.quick) fprintf(stderr, "  %s\n", title);
+        if (!(e->quick || !o.quick) || !strcmp(e->name, before)) continue;
+        fprintf(stderr, "  %s\n", before = e->name);
     }
+    fprintf(stderr, "Sizes, such as 8192x8192, are part of the names. Try: frugal help bench\n");
     return FR_EXIT_USAGE;
 }

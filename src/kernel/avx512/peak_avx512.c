@@ -49,7 +49,11 @@ static uint64_t read_avx512(const void *p, size_t bytes) {
     }
     for (; i + 64 <= bytes; i += 64) s[0] = _mm512_add_epi64(s[0], _mm512_loadu_si512(c + i));
     s[0] = _mm512_add_epi64(_mm512_add_epi64(s[0], s[1]), _mm512_add_epi64(s[2], s[3]));
-    return (uint64_t)_mm512_reduce_add_epi64(s[0]);
+    /* Not by the reduction of the header, whose overflow is one of signed numbers. */
+    uint64_t lanes[8], sum = 0;
+    _mm512_storeu_si512(lanes, s[0]);
+    for (int j = 0; j < 8; j++) sum += lanes[j];
+    return sum;
 }
 
 void fr_peak_fill_avx512(fr_peak_kernels *out) {
