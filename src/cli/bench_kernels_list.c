@@ -229,7 +229,7 @@ const kb_entry kb_entries[] = {
     {"branch of rank 32", fill_branch, 4096, 12288, 3072, false},
     {"branch of rank 32", fill_branch, 4096, 3072, 12288, false},
     {"W4A4 against W4A16, bf16, f32", fill_versus, 4096, 3072, 3072, true},
-    {"rows into few bits", fill_rows, 4096, 0, 4096, true},
+    {"quantizing rows", fill_rows, 4096, 0, 4096, true},
     {"decode, tokens in cache", kb_fill_cache, 1, 0, 8192, true},
     {"decode, tokens in cache", kb_fill_cache, 1, 0, 32768, false},
     {0},
