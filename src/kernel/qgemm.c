@@ -27,24 +27,23 @@ void fr_qpanel_of(fr_qkind kind, int64_t n, int64_t k, int32_t group, int nr, fr
     static const int zero_bytes[FR_Q_KINDS] = {[FR_Q_W4A8_G128] = 2, [FR_Q_W4A16] = 1};
     out->scale_bytes = lanes * (size_t)scale_bytes[kind];
     out->zero_bytes = lanes * (size_t)zero_bytes[kind];
-    size_t at = out->code_bytes * groups;
-    out->scales = at;
-    at = round_up(at + out->scale_bytes * groups, 64);
+    size_t at = round_up(out->scale_bytes * groups, 64);
     out->zeros = at;
     at = round_up(at + out->zero_bytes * groups, 64);
     out->column_scale = at;
     if (kind != FR_Q_W4A4 && kind != FR_Q_W4A16) at += lanes * 4;
     out->column_zero = at;
     if (kind == FR_Q_W4A8) at += lanes * 4;
-    out->bytes = round_up(at, 64);
+    out->codes = round_up(at, 64);
+    out->bytes = out->codes + out->code_bytes * groups;
 }
 
 size_t fr_qpanel_code(const fr_qpanel *p, int j, int64_t k, int *shift) {
     size_t step = (size_t)(k / 4), in = (size_t)(k % 4), nr = (size_t)p->nr, col = (size_t)j;
     *shift = 0;
-    if (p->kind == FR_Q_W8A8 || p->kind == FR_Q_FP8) return (step * nr + col) * 4 + in;
+    if (p->kind == FR_Q_W8A8 || p->kind == FR_Q_FP8) return p->codes + (step * nr + col) * 4 + in;
     size_t half = nr / 2, high = col >= half;
-    size_t word = (step * half + col % half) * 4;
+    size_t word = p->codes + (step * half + col % half) * 4;
     if (p->kind != FR_Q_W4A16) {
         *shift = high ? 4 : 0;
         return word + in;

@@ -10,7 +10,7 @@
  *   FP8         fp8-128x128, fp8-e4m3-tensor, -e5m2-      FP8            f32
  *
  * Weights [n, k] are repacked once, when a model is loaded, into panels of nr columns of the result (rows
- * of the weight). A panel holds, for every group of k, the codes, in steps of 4 k:
+ * of the weight). A panel ends with its codes, in steps of 4 k:
  *
  *   W8A8, FP8             byte  [column][4]; W8A8: weight + 128
  *   W4A8, W4A4, NVFP4     byte  [column of the first half][4]: low nibble; the column nr/2 further on: high.
@@ -20,7 +20,8 @@
  *                         word >> 4 i & 0x000f000f leaves is a pair of neighbouring k, one in each half.
  *                         The code; int4: code + 8
  *
- * then for all groups their scales and zeros, then what columns have for themselves (0 past n):
+ * Before them lie, for all groups, their scales and zeros, and what columns have for themselves (0 past n), in
+ * the order in which a product of one row reads a panel, so that memory is read as one stream:
  *
  *   kind        scales [groups][nr]  zeros [groups][nr]  column scale  column zero
  *   W8A8        -                    -                   f32           -
@@ -77,11 +78,11 @@ typedef struct fr_qpanel {
     int64_t groups;
     bool bf16_scales; /* W4A4, W4A16: not f16 */
     bool e5m2;        /* FP8 */
-    /* Offsets in a panel, and bytes of one group. Codes begin at 0. */
-    size_t code_bytes;
+    /* Offsets in a panel, and bytes of one group. */
     size_t scales, scale_bytes;
     size_t zeros, zero_bytes;
     size_t column_scale, column_zero;
+    size_t codes, code_bytes;
     size_t bytes; /* of a panel: a multiple of 64 */
 } fr_qpanel;
 
@@ -113,6 +114,11 @@ fr_rows_kind fr_qkind_rows(fr_qkind kind);
 
 /* group: W4A16's; otherwise left out. */
 void fr_qpanel_of(fr_qkind kind, int64_t n, int64_t k, int32_t group, int nr, fr_qpanel *out);
+
+/* The codes of a panel b from a group on. */
+static inline const void *fr_qpanel_codes(const fr_qpanel *p, const void *b, int64_t group) {
+    return (const char *)b + p->codes + (size_t)group * p->code_bytes;
+}
 
 /* Where the code of column j of a panel and value k (of the whole row) lies: the byte, and the shift in it
  * (0 or 4; whole bytes: 0). */

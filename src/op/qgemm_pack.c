@@ -186,7 +186,7 @@ static void pack_codes(const job *j, int64_t col, int cols, char *panel) {
         else
             nibble_words(j, col, cols, k0, FR_MAX_OF(count, 0), &w);
         fr_kernel()->gemm.pack_rows(w.row, CHUNK, FR_MIN(width, cols), (size_t)room / 4, width,
-                                    panel + k0 / 4 * width * 4);
+                                    panel + p->codes + k0 / 4 * width * 4);
     }
 }
 
@@ -272,7 +272,7 @@ static void pack_panel(void *arg, size_t item) {
     int cols = (int)FR_MIN(p->n - col, p->nr);
     char *panel = j->out + item * p->bytes;
     pack_codes(j, col, cols, panel);
-    memset(panel + p->scales, 0, p->bytes - p->scales);
+    memset(panel, 0, p->codes);
     pack_groups(j, col, cols, panel);
     pack_columns(j, col, cols, panel);
 }

@@ -166,7 +166,7 @@ INLINE void some_groups(const int rows, const int many, const weight_kind kind, 
     pair_f32 s[MR][MR];
     const int64_t group = t->panel->group;
     const size_t bytes = t->panel->code_bytes;
-    const uint8_t *b = (const uint8_t *)t->b + (size_t)g * bytes;
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, g);
 #pragma GCC unroll 6
     for (int c = 0; c < many; c++) {
 #pragma GCC unroll 6

@@ -93,7 +93,7 @@ INLINE void w8a8_tile(const int rows, const fr_qtile *t) {
         if (t->add) s[i] = (pair){{sum[i * lds], sum[i * lds + 1]}};
     }
     for (int64_t g = t->g0; g < t->g0 + t->groups; g++) {
-        const uint8_t *b = (const uint8_t *)t->b + (size_t)g * (GROUP * NR);
+        const uint8_t *b = fr_qpanel_codes(t->panel, t->b, g);
         for (int i = 0; i < rows; i++)
             widen((const int8_t *)t->a + (size_t)i * lda + (size_t)g * GROUP, wide + i * GROUP);
         for (int k = 0; k < GROUP; k += 4) bytes_step(rows, b + k * NR, wide + k / 2, s);

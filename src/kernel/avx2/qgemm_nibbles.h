@@ -71,7 +71,7 @@ INLINE void add_zeros(const int rows, const fr_qtile *t, int64_t g) {
 INLINE void int_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
     enum { STEPS = 128 / 4 };
     const size_t lds = t->lds / 8;
-    const uint8_t *b = (const uint8_t *)t->b + (size_t)t->g0 * (STEPS * 32);
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, t->g0);
     rows_at a = rows_of(rows, t, (size_t)t->g0 * 128);
     __m256i *const sums = t->sum;
     begin(t);
@@ -119,7 +119,7 @@ INLINE __m256 add_group(__m256 sum, __m256i s, __m256i less, __m256 sx, const __
 INLINE void w4a4_tile(const int rows, const fr_qtile *t) {
     enum { GROUP = 64, STEPS = GROUP / 4 };
     const size_t lds = t->lds;
-    const uint8_t *b = (const uint8_t *)t->b + t->g0 * (32 * STEPS);
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, t->g0);
     rows_at a = rows_of(rows, t, (size_t)(t->g0 * GROUP));
     /* From the codes of this group to its scale and its less: they come nearer. */
     int64_t sx = (int64_t)t->row->scales + t->g0 * (4 - GROUP);

@@ -18,14 +18,15 @@ INLINE void unpack(const fr_qtile *t, int64_t g, block *out) {
     /* Twice the value of E2M1, plus 12. */
     const __m256i value = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    const uint8_t *b = t->b;
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, g);
+    const char *scales = (const char *)t->b + t->panel->scales;
     for (int p = 0; p < 4; p++) {
-        pair codes = nibbles_of(b + (g * 4 + p) * 32);
+        pair codes = nibbles_of(b + p * 32);
         out->w[p][0] = _mm256_shuffle_epi8(value, codes.v[0]);
         out->w[p][1] = _mm256_shuffle_epi8(value, codes.v[1]);
     }
     /* The bits of E4M3, moved to those of f16, are the value / 256. */
-    __m128i e4m3 = _mm_load_si128((const __m128i *)(b + t->panel->scales) + g);
+    __m128i e4m3 = _mm_load_si128((const __m128i *)scales + g);
     __m256i f16 = _mm256_slli_epi16(_mm256_cvtepu8_epi16(e4m3), 7);
     const __m256 unit = _mm256_set1_ps(256.0f);
     out->scale[0] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(f16)), unit);

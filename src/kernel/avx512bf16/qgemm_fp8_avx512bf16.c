@@ -61,7 +61,7 @@ static inline __attribute__((always_inline)) void group(const int rows, const ki
     const bool two = rows <= 3, ahead = rows <= 8;
     const size_t lda = t->lda;
     const char *a = (const char *)t->a + (size_t)(g * t->panel->group) * 2;
-    const char *b = (const char *)t->b + (size_t)g * t->panel->code_bytes;
+    const char *b = fr_qpanel_codes(t->panel, t->b, g);
     const char *end = b + t->panel->code_bytes;
     const float *scale = (const float *)((const char *)t->b + t->panel->scales) + g * NR;
     const __m512i exponent = _mm512_set1_epi8(f->exponent);

@@ -46,7 +46,7 @@ static inline __attribute__((always_inline)) void group(const int rows, const fr
     const bool two = rows <= 3;
     const size_t lda = t->lda;
     const char *a = (const char *)t->a + (size_t)(g * t->panel->group) * 2;
-    const char *b = (const char *)t->b + (size_t)g * t->panel->code_bytes;
+    const char *b = fr_qpanel_codes(t->panel, t->b, g);
     const char *end = b + t->panel->code_bytes, *less = (const char *)t->a + t->row->less + 4 * g;
     __m512 s[MR][2], s2[3][2];
     __m512 z0 = zero_at(t, g, 0), z1 = zero_at(t, g, 1);

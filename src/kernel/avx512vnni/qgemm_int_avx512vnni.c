@@ -200,7 +200,7 @@ INLINE codes codes_of(const fr_qtile *t) {
 
 INLINE void tile(int rows, fr_qkind kind, const fr_qtile *t) {
     const int64_t bytes = kind == FR_Q_W8A8 ? GROUP * NR : GROUP * NR / 2; /* of a group */
-    const char *b = (const char *)t->b + t->g0 * bytes, *end = b + t->groups * bytes;
+    const char *b = fr_qpanel_codes(t->panel, t->b, t->g0), *end = b + t->groups * bytes;
     codes a = codes_of(t);
     __m512i s[MR][2];
     begin(rows, kind, t, s);
@@ -211,7 +211,7 @@ INLINE void tile(int rows, fr_qkind kind, const fr_qtile *t) {
 
 INLINE void tile_g128(int rows, const fr_qtile *t) {
     const int64_t bytes = GROUP * NR / 2;
-    const char *b = (const char *)t->b + t->g0 * bytes, *end = b + t->groups * bytes;
+    const char *b = fr_qpanel_codes(t->panel, t->b, t->g0), *end = b + t->groups * bytes;
     const char *scales = (const char *)t->b + t->panel->scales + t->g0 * NR;
     const char *next = scales + t->panel->bytes;
     const char *next_zeros =

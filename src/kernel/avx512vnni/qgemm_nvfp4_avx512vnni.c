@@ -37,7 +37,7 @@ static inline __attribute__((always_inline)) void part(const int rows, const fr_
     const __m512i low = _mm512_set1_epi8(15);
     const __m512i doubled = _mm512_broadcast_i32x4(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    const char *b = (const char *)t->b + g0 * (BLOCK / 2 * NR);
+    const char *b = fr_qpanel_codes(t->panel, t->b, g0);
     const char *s = (const char *)t->b + t->panel->scales + g0 * NR;
     const char *x[PART]; /* a block's codes; its scale and `less` from there */
     ptrdiff_t scale = (ptrdiff_t)t->row->scales + g0 * (4 - BLOCK);

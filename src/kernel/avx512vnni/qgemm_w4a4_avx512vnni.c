@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) void part(const int rows, const fr_
                                                        int64_t g0, int64_t groups, bool add) {
     const __m512i low = _mm512_set1_epi8(15);
     const bool bf16 = t->panel->bf16_scales;
-    const char *b = (const char *)t->b + g0 * (GROUP / 2 * NR);
+    const char *b = fr_qpanel_codes(t->panel, t->b, g0);
     const char *s = (const char *)t->b + t->panel->scales + g0 * (2 * NR);
     const char *x[PART]; /* a group's codes; its scale and `less` from there */
     ptrdiff_t scale = (ptrdiff_t)t->row->scales + g0 * (4 - GROUP);

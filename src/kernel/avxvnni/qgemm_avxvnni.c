@@ -37,7 +37,7 @@ INLINE __m256i dot_times(__m256i sums, const __m256i *by) {
 INLINE void w8a8_tile(const int rows, const fr_qtile *t) {
     enum { GROUP = 128 };
     const char *start = (const char *)t->a + t->row->start;
-    const __m256i *b = (const __m256i *)((const uint8_t *)t->b + (size_t)t->g0 * (GROUP * NR));
+    const __m256i *b = fr_qpanel_codes(t->panel, t->b, t->g0);
     rows_at a = rows_of(rows, t, (size_t)t->g0 * GROUP);
     __m256i *sum = t->sum;
     const size_t lda = t->lda, lds = t->lds / 8;

@@ -145,7 +145,7 @@ INLINE void some_groups(const int rows, const int many, const weight_kind kind, 
                         int64_t g) {
     const int64_t group = t->panel->group;
     const size_t bytes = t->panel->code_bytes, step_bytes = kind == W4A16 ? 2 * NR : 4 * NR;
-    const uint8_t *b = (const uint8_t *)t->b + (size_t)g * bytes;
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, g);
     const char *a = (const char *)t->a + 2 * g * group;
     pair_f32 s[4][MR];
 #pragma GCC unroll 4

@@ -58,7 +58,7 @@ INLINE weights bytes_of(const uint8_t *b) {
 
 INLINE void w8a8_tile(const int rows, const fr_qtile *t) {
     enum { GROUP = 128 };
-    const uint8_t *b = (const uint8_t *)t->b + (size_t)t->g0 * (GROUP * NR);
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, t->g0);
     const int8_t *a = (const int8_t *)t->a + (size_t)t->g0 * GROUP;
     int32x4_t wide[MR][4]; /* of two columns each, two lanes for one */
 #pragma GCC unroll 4

@@ -81,7 +81,7 @@ INLINE void int_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
     enum { STEPS = 128 / 4 };
     begin(t);
     for (int64_t g = t->g0; g < t->g0 + t->groups; g++) {
-        const uint8_t *b = (const uint8_t *)t->b + (size_t)g * (STEPS * 4 * NR / 2);
+        const uint8_t *b = fr_qpanel_codes(t->panel, t->b, g);
         const char *a = (const char *)t->a + (size_t)g * 128;
         const char *less = (const char *)t->a + t->row->less + 4 * (size_t)g;
         for (int k = 0; k < STEPS; k += SUM_STEPS) {
@@ -122,7 +122,7 @@ INLINE void group_tile(const int rows, const fr_qkind kind, const fr_qtile *t) {
         const char *a = t->a, *sx = a + t->row->scales + 4 * (size_t)g;
         const char *less = a + t->row->less + 4 * (size_t)g;
         sums s[MR];
-        steps_of(rows, kind, steps, (const uint8_t *)t->b + g * steps * (4 * NR / 2),
+        steps_of(rows, kind, steps, fr_qpanel_codes(t->panel, t->b, g),
                  (const int8_t *)a + g * (4 * steps), t->lda, s);
         pair_f32 scale = group_scales(kind, t, g);
 #pragma GCC unroll 8

@@ -40,7 +40,7 @@ INLINE whole read_sums(const sums *s) {
 
 INLINE void w8a8_tile(const int rows, const fr_qtile *t) {
     enum { GROUP = 128 };
-    const uint8_t *b = (const uint8_t *)t->b + (size_t)t->g0 * (GROUP * NR);
+    const uint8_t *b = fr_qpanel_codes(t->panel, t->b, t->g0);
     const int8_t *a = (const int8_t *)t->a + (size_t)t->g0 * GROUP;
     sums s[MR];
 #pragma GCC unroll 8
