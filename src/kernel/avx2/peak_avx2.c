@@ -30,8 +30,9 @@ static double peak_int8_avx2(size_t rounds, float *sink) {
     for (size_t r = 0; r < rounds; r++) {
 #pragma GCC unroll 12
         for (int i = 0; i < SUMS; i++) {
-            __m256i pairs = _mm256_maddubs_epi16(s[i], a); /* feeds on the sum: not to be hoisted */
-            s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(pairs, one));
+            __m256i b = one;
+            __asm__("" : "+x"(b)); /* another product each time, as far as the compiler knows */
+            s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(_mm256_maddubs_epi16(b, a), one));
         }
     }
 #pragma GCC unroll 12
