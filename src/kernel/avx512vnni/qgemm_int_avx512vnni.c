@@ -68,14 +68,17 @@ INLINE void load_weights(fr_qkind kind, const char *b, __m512i w[2]) {
     }
 }
 
-/* Asks for the weights of step u, a while from now. With few rows memory sets the pace, and the processor guesses
- * right most of the time: a request for every line would only be in its way. (Measured; see bench/LOG.md.) */
-INLINE void ask(int rows, fr_qkind kind, const char *b, int u) {
+/* Asks for the weights of a step, a while from now: the next panel lies behind this one, in the order in which
+ * it is read. With few rows memory sets the pace, and they come into the first cache. */
+INLINE void ask(int rows, fr_qkind kind, const char *b) {
     const int lines = kind == FR_Q_W8A8 ? 2 : 1; /* of 64 bytes, a step */
-    const int every = rows * 2 > 3 * lines ? 1 : kind == FR_Q_W4A8_G128 ? 2 : 4;
 #pragma GCC unroll 2
-    for (int l = 0; l < lines; l++)
-        if ((u * lines + l) % every == 0) _mm_prefetch(b + AHEAD + 64 * l, _MM_HINT_T1);
+    for (int l = 0; l < lines; l++) {
+        if (rows <= 8)
+            _mm_prefetch(b + AHEAD + 64 * l, _MM_HINT_T0);
+        else
+            _mm_prefetch(b + AHEAD + 64 * l, _MM_HINT_T1);
+    }
 }
 
 /* The steps of one group; `a` goes on to the next. A single row has two sums, s[0] and s[1], which take turns,
@@ -87,7 +90,7 @@ INLINE void add_group(int rows, fr_qkind kind, codes *a, const char *b, __m512i 
         for (int u = 0; u < 4; u++) {
             __m512i w[2];
             load_weights(kind, b, w);
-            ask(rows, kind, b, u);
+            ask(rows, kind, b);
 #pragma GCC unroll 12
             for (int i = 0; i < MR; i++) {
                 if (i >= rows) continue;
@@ -213,19 +216,13 @@ INLINE void tile_g128(int rows, const fr_qtile *t) {
     const int64_t bytes = GROUP * NR / 2;
     const char *b = fr_qpanel_codes(t->panel, t->b, t->g0), *end = b + t->groups * bytes;
     const char *scales = (const char *)t->b + t->panel->scales + t->g0 * NR;
-    const char *next = scales + t->panel->bytes;
-    const char *next_zeros =
-        (const char *)t->b + t->panel->bytes + t->panel->zeros + t->g0 * (2 * NR);
     codes a = codes_of(t);
     __m512i s[MR][2], total[MR][2];
     begin(rows, FR_Q_W4A8_G128, t, total);
     add_zeros(rows, t, total);
 #pragma GCC unroll 12
     for (int i = 0; i < MR; i++) s[i][0] = s[i][1] = _mm512_setzero_si512();
-    for (; b < end; b += bytes, scales += NR, next += NR, next_zeros += 2 * NR) {
-        /* Codes lie next to codes only within a panel: the rest of the next one is asked for here. */
-        _mm_prefetch(next, _MM_HINT_T1);
-        _mm_prefetch(next_zeros, _MM_HINT_T1);
+    for (; b < end; b += bytes, scales += NR) {
         add_group(rows, FR_Q_W4A8_G128, &a, b, s);
         join_turns(rows, s);
         add_scaled(rows, scales, s, total);
