@@ -213,7 +213,7 @@ static void check_kind_of(const fr_kernels *t, const fr_kernels *ref, fr_qkind k
         for (int rows = 1; rows <= mr; rows++)
             for (int how = 0; how < FILLS; how++) {
                 if (how == EVERY && kind != FR_Q_FP8) continue;
-                if (how && (rows + (int)l) % 3 != 0) continue; /* enough */
+                if (how && (rows + (int)l) % 3 != 0) continue;                      /* enough */
                 if (lengths[l] > 640 && (how || (rows > 1 && rows < mr))) continue; /* slow */
                 if (!check_begin("qgemm.%s rows=%d k=%d group=%d %s%s%s", kind_names[kind], rows,
                                  (int)lengths[l], group, fill_names[how], other ? " other" : "",
