@@ -40,7 +40,8 @@ typedef struct fr_qgemm {
     int64_t rank;
     const float *low;      /* [m, rank], where records come with it */
     const void *up_packed; /* by fr_qgemm_up_pack */
-    const void *bias;      /* [n] */
+    fr_dtype up_type; /* bf16: low is rounded to bf16 too where there is a dot instruction for it */
+    const void *bias; /* [n] */
     fr_dtype bias_type;
     fr_fn act;
     const void *residual; /* [m, n] */

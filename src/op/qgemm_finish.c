@@ -3,7 +3,8 @@
  *
  *     y = act(finish(sum) + low upT + bias) + residual
  *
- * low upT is a product of f32 by the tile kernels of kernel/gemm.h, with the tile as its C. */
+ * low upT goes to the tile kernels of kernel/gemm.h, with the tile as its C: in pairs of bf16 where `up` is bf16
+ * and there is a dot instruction for them (at half the cost), in f32 otherwise. */
 #include "op/qgemm_plan.h"
 
 #define MAX_NR 64
@@ -20,7 +21,23 @@ size_t fr_qgemm_up_bytes(const fr_qweights *w, int64_t rank) {
     return fr_round_up((size_t)(lanes * rank) * 4, FR_ALIGN);
 }
 
-/* Columns col .. col + cols - 1 of the result: rows of up. */
+static bool in_pairs(fr_dtype up) {
+    return up == FR_BF16 && fr_kernel()->gemm.tile[FR_GEMM_BF16];
+}
+static int64_t steps_of(int64_t rank, bool pairs) {
+    return pairs ? (rank + 1) / 2 : rank;
+}
+
+/* Columns col .. col + cols - 1 of the result: rows of up, as [steps][nr] pairs. */
+static void pack_up_pairs(const fr_tensor *up, int64_t col, int64_t cols, uint16_t *out) {
+    int64_t rank = up->dim[1], nr = fr_kernel()->gemm.nr;
+    for (int64_t r = 0; r < steps_of(rank, true) * 2; r++)
+        for (int64_t i = 0; i < nr; i++)
+            out[(r / 2 * nr + i) * 2 + r % 2] =
+                i < cols && r < rank ? ((const uint16_t *)up->data)[(col + i) * rank + r] : 0;
+}
+
+/* The same as [rank][nr] floats. */
 static void pack_up(const fr_tensor *up, int64_t col, int64_t cols, float *out) {
     int64_t rank = up->dim[1], nr = fr_kernel()->gemm.nr;
     for (int64_t r = 0; r < rank; r++)
@@ -35,11 +52,26 @@ static void pack_up(const fr_tensor *up, int64_t col, int64_t cols, float *out) 
 
 void fr_qgemm_up_pack(const fr_qweights *w, const fr_tensor *up, void *out) {
     int64_t n = w->panel.n, nr = fr_kernel()->gemm.nr, beside = qgemm_up_panels(w);
+    bool pairs = in_pairs(up->dtype);
+    int64_t lanes = steps_of(up->dim[1], pairs) * nr;
     for (int64_t j = 0; j < w->panels; j++)
         for (int64_t s = 0; s < beside; s++) {
             int64_t end = FR_MIN((j + 1) * w->panel.nr, n), col = j * w->panel.nr + s * nr;
-            pack_up(up, col, FR_MIN(end - col, nr),
-                    (float *)out + (j * beside + s) * nr * up->dim[1]);
+            float *to = (float *)out + (j * beside + s) * lanes;
+            if (pairs)
+                pack_up_pairs(up, col, FR_MIN(end - col, nr), (uint16_t *)to);
+            else
+                pack_up(up, col, FR_MIN(end - col, nr), to);
+        }
+}
+
+/* `count` rows of low as [steps][count] pairs. */
+static void pack_low_pairs(const float *low, int64_t rank, int count, uint16_t *out) {
+    for (int64_t s = 0; s < steps_of(rank, true); s++)
+        for (int i = 0; i < count; i++, out += 2) {
+            const float *x = low + i * rank + 2 * s;
+            out[0] = fr_f32_to_bf16(x[0]);
+            out[1] = 2 * s + 1 < rank ? fr_f32_to_bf16(x[1]) : 0;
         }
 }
 
@@ -51,8 +83,11 @@ void qgemm_pack_low(const qgemm_plan *p, const float *low, int64_t rows, float *
         int64_t end = FR_MIN(i + p->way.mr, rows);
         for (int64_t r = i; r < end; r += k->mr) {
             int count = (int)FR_MIN(end - r, k->mr);
-            k->pack_rows(low + r * rank, (size_t)rank * 4, count, (size_t)rank, count,
-                         out + r * rank);
+            if (in_pairs(p->g->up_type))
+                pack_low_pairs(low + r * rank, rank, count, (uint16_t *)(out + r * rank));
+            else
+                k->pack_rows(low + r * rank, (size_t)rank * 4, count, (size_t)rank, count,
+                             out + r * rank);
         }
     }
 }
@@ -62,12 +97,15 @@ void qgemm_pack_low(const qgemm_plan *p, const float *low, int64_t rows, float *
 static void add_low(const qgemm_plan *p, const fr_qtile *t, int64_t panel, const float *low) {
     const fr_gemm_kernels *k = &p->kern->gemm;
     int64_t rank = p->g->rank, beside = qgemm_up_panels(p->g->w);
-    const float *up = (const float *)p->g->up_packed + panel * beside * rank * k->nr;
+    bool pairs = in_pairs(p->g->up_type);
+    int64_t steps = steps_of(rank, pairs);
+    fr_gemm_tile_fn *tile = k->tile[pairs ? FR_GEMM_BF16 : FR_GEMM_F32];
+    const float *up = (const float *)p->g->up_packed + panel * beside * steps * k->nr;
     for (int64_t r = 0; r < t->rows; r += k->mr)
         for (int64_t s = 0; s < beside; s++)
-            k->tile[FR_GEMM_F32]((int)FR_MIN(t->rows - r, k->mr), (size_t)rank, low + r * rank,
-                                 up + s * rank * k->nr,
-                                 (float *)t->sum + r * (int64_t)t->lds + s * k->nr, t->lds, true);
+            tile((int)FR_MIN(t->rows - r, k->mr), (size_t)steps, low + r * rank,
+                 up + s * steps * k->nr, (float *)t->sum + r * (int64_t)t->lds + s * k->nr, t->lds,
+                 true);
 }
 
 static const float *bias_of(const fr_qgemm *g, int64_t col, int cols, float *wide) {

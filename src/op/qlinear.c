@@ -127,7 +127,7 @@ static void make_product(const fr_call *c, const char *packed, product *out) {
         down = packed + p.weight_bytes, up = down + p.down_bytes, next_down = up + p.up_bytes;
     }
     fr_qgemm g = {.m = p.m, .n = a->n, .k = a->k, .w = &out->p.w, .b = packed, .row = p.row};
-    g.rank = p.rank, g.up_packed = up;
+    g.rank = p.rank, g.up_packed = up, g.up_type = fr_has(c, UP) ? c->in[UP].dtype : FR_NOTYPE;
     g.act = (fr_fn)a->act;
     g.bias = data_of(c, BIAS);
     if (fr_has(c, BIAS)) g.bias_type = c->in[BIAS].dtype;

@@ -95,6 +95,7 @@ static fr_qgemm product(const makings *s) {
     fr_qgemm g = {.m = a->m, .n = a->n, .k = a->k, .w = &s->shape, .b = s->b, .row = s->row};
     g.a = s->records;
     g.rank = a->rank, g.low = s->low, g.up_packed = s->up_packed;
+    g.up_type = s->up.dtype;
     if (a->bias) g.bias = s->bias_t, g.bias_type = a->type;
     g.act = a->act;
     if (a->residual) g.residual = s->residual_t, g.residual_type = a->type, g.ldr = a->n;
@@ -155,8 +156,11 @@ static double exact_value(const makings *s, const double *x, const double *w, in
         float up;
         fr_decode(a->type, (char *)s->up.data + (j * a->rank + r) * (a->type == FR_BF16 ? 2 : 4), 1,
                   &up);
-        sum += (double)s->low[i * a->rank + r] * up;
-        *size += fabs((double)s->low[i * a->rank + r] * up);
+        float low = s->low[i * a->rank + r];
+        if (a->type == FR_BF16 && fr_kernel()->gemm.tile[FR_GEMM_BF16])
+            low = fr_bf16_to_f32(fr_f32_to_bf16(low));
+        sum += (double)low * up;
+        *size += fabs((double)low * up);
     }
     if (a->bias) sum += s->bias[j];
     sum = qgemm_act_f64(a->act, sum);
