@@ -180,9 +180,10 @@ static void *worker_main(void *arg) {
     }
 }
 
-/* The number changes, and whoever sleeps is woken. */
+/* The number changes, and whoever sleeps is woken. By an exchange: the load behind it must not overtake it, and
+ * emulators of ARM are known to let one overtake a plain store. */
 static uint32_t announce(fr_pool *p, uint32_t number) {
-    atomic_store(&p->number, number);
+    atomic_exchange(&p->number, number);
     if (atomic_load(&p->sleeping)) {
         pthread_mutex_lock(&p->lock);
         pthread_cond_broadcast(&p->work);
@@ -197,7 +198,7 @@ static void wait_until_done(fr_pool *p) {
         pause_a_little();
     }
     pthread_mutex_lock(&p->lock);
-    atomic_store(&p->caller_sleeps, true);
+    atomic_exchange(&p->caller_sleeps, true); /* as in announce() */
     while (atomic_load(&p->left)) pthread_cond_wait(&p->done, &p->lock);
     atomic_store(&p->caller_sleeps, false);
     pthread_mutex_unlock(&p->lock);
