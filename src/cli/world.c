@@ -248,7 +248,7 @@ const fr_command fr_command_world = {
         "  -n, --count N      how many scenes (draw: 24, check: 100000)\n"
         "  -z, --size N       64 or 128 pixels (64)\n"
         "  -t, --task NAME    single_object, two_object, counting, colors, position, color_attr;\n"
-        "                     three_object, color_position, exactly; all (the six of GenEval)\n"
+        "                     three_object, color_position, exactly; all of these (the first six)\n"
         "  -s, --seed N       other scenes (1)\n",
     .run = run,
 };

@@ -1,9 +1,6 @@
 /* qgemm.c: the layout of panels of weights, and its part of the table. */
+#include "base/base.h"
 #include "kernel/kernel.h"
-
-static size_t round_up(size_t x, size_t to) {
-    return (x + to - 1) / to * to;
-}
 
 fr_rows_kind fr_qkind_rows(fr_qkind kind) {
     static const fr_rows_kind rows[FR_Q_KINDS] = {
@@ -27,14 +24,14 @@ void fr_qpanel_of(fr_qkind kind, int64_t n, int64_t k, int32_t group, int nr, fr
     static const int zero_bytes[FR_Q_KINDS] = {[FR_Q_W4A8_G128] = 2, [FR_Q_W4A16] = 1};
     out->scale_bytes = lanes * (size_t)scale_bytes[kind];
     out->zero_bytes = lanes * (size_t)zero_bytes[kind];
-    size_t at = round_up(out->scale_bytes * groups, 64);
+    size_t at = fr_round_up(out->scale_bytes * groups, 64);
     out->zeros = at;
-    at = round_up(at + out->zero_bytes * groups, 64);
+    at = fr_round_up(at + out->zero_bytes * groups, 64);
     out->column_scale = at;
     if (kind != FR_Q_W4A4 && kind != FR_Q_W4A16) at += lanes * 4;
     out->column_zero = at;
     if (kind == FR_Q_W4A8) at += lanes * 4;
-    out->codes = round_up(at, 64);
+    out->codes = fr_round_up(at, 64);
     out->bytes = out->codes + out->code_bytes * groups;
 }
 

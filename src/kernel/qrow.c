@@ -1,9 +1,6 @@
 /* qrow.c: the layout of records of activations, and its part of the table. */
+#include "base/base.h"
 #include "kernel/kernel.h"
-
-static size_t round_up(size_t x, size_t to) {
-    return (x + to - 1) / to * to;
-}
 
 void fr_qrow_of(fr_rows_kind kind, int64_t k, int32_t group, fr_qrow *out) {
     static const int32_t groups[FR_ROWS_KINDS] = {
@@ -26,7 +23,7 @@ void fr_qrow_of(fr_rows_kind kind, int64_t k, int32_t group, fr_qrow *out) {
     if (kind == FR_ROWS_INT8) at += 4;
     out->less = at;
     if (kind != FR_ROWS_FP8) at += 4 * n;
-    out->bytes = round_up(at, 64);
+    out->bytes = fr_round_up(at, 64);
     /* Rows a multiple of a page apart would fight for the same few lines of the first cache. */
     if (out->bytes % 1024 == 0) out->bytes += 64;
 }

@@ -258,10 +258,10 @@ static void check_values(const op_case *c, fr_dtype real, double tol, double **s
 }
 
 /* Pools are made once a program and end with it. */
-static fr_pool *pool_of(size_t i) {
-    static fr_pool *pools[FR_COUNT(threads)];
-    if (!pools[i]) assert_int_equal(fr_pool_new(threads[i], &pools[i]), FR_OK);
-    return pools[i];
+fr_pool *op_pool(int count) {
+    static fr_pool *pools[9];
+    if (!pools[count]) assert_int_equal(fr_pool_new(count, &pools[count]), FR_OK);
+    return pools[count];
 }
 
 /* Output and gradient bytes must not depend on the number of threads. */
@@ -273,7 +273,7 @@ static void check_threads(const op_case *c, fr_dtype real) {
     void *first[2 * OP_MAX] = {0};
     for (size_t k = 0; k < FR_COUNT(threads); k++) {
         rig r;
-        rig_build(&r, c, real, t, pool_of(k), real == FR_F32);
+        rig_build(&r, c, real, t, op_pool(threads[k]), real == FR_F32);
         rig_run(&r, c, t);
         for (int i = 0; i < r.nout + nin; i++) {
             char name[16];
@@ -295,11 +295,10 @@ static void check_threads(const op_case *c, fr_dtype real) {
     for (size_t i = 0; i < FR_COUNT(first); i++) fr_free(first[i]);
 }
 
-void op_check(const op_case *c) {
-    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
-                                      ~0u};
+void op_each_table(void (*fn)(void *), void *arg) {
+    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVXVNNI,
+                                      FR_CPU_AVX2 | FR_CPU_AVX512, ~0u};
     unsigned done = ~0u;
-    double *slopes[OP_MAX] = {0};
     for (size_t i = 0; i < FR_COUNT(levels); i++) {
         unsigned cpu = fr_cpu_flags() & levels[i];
         if (cpu == done) continue;
@@ -307,15 +306,30 @@ void op_check(const op_case *c) {
         fr_kernels table;
         fr_kernels_fill(cpu, &table);
         fr_kernel_use(&table);
-        check_values(c, FR_F32, c->tol > 0 ? c->tol : 2e-5, slopes);
-        check_threads(c, FR_F32);
-        if (c->bf16) {
-            check_values(c, FR_BF16, c->bf16_tol > 0 ? c->bf16_tol : 1.6e-2, NULL);
-            check_threads(c, FR_BF16);
-        }
+        fn(arg);
         fr_kernel_use(NULL);
     }
-    for (int i = 0; i < OP_MAX; i++) fr_free(slopes[i]);
+}
+
+typedef struct under_table {
+    const op_case *c;
+    double *slopes[OP_MAX];
+} under_table;
+
+static void check_table(void *arg) {
+    under_table *u = arg;
+    const op_case *c = u->c;
+    check_values(c, FR_F32, c->tol > 0 ? c->tol : 2e-5, u->slopes);
+    check_threads(c, FR_F32);
+    if (!c->bf16) return;
+    check_values(c, FR_BF16, c->bf16_tol > 0 ? c->bf16_tol : 1.6e-2, NULL);
+    check_threads(c, FR_BF16);
+}
+
+void op_check(const op_case *c) {
+    under_table u = {.c = c};
+    op_each_table(check_table, &u);
+    for (int i = 0; i < OP_MAX; i++) fr_free(u.slopes[i]);
 }
 
 void op_check_refused(const op_in *in,

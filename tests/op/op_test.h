@@ -56,6 +56,11 @@ typedef struct op_case {
 
 void op_check(const op_case *c);
 
+/* fn(arg) under every table of kernels that the machine has (scalar, avx2, ...). */
+void op_each_table(void (*fn)(void *), void *arg);
+/* A pool of 1 to 8 threads that lives as long as the program. */
+fr_pool *op_pool(int count);
+
 /* The graph must refuse this, with a sentence that contains `words`. */
 void op_check_refused(const op_in *in,
                       int (*build)(fr_graph *, const fr_val *, const void *, fr_val *),

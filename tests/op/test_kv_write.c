@@ -15,28 +15,6 @@ static float *normal(uint64_t stream, size_t n) {
     return x;
 }
 
-static fr_pool *pool_of(int threads) {
-    static fr_pool *pools[9];
-    if (!pools[threads]) assert_int_equal(fr_pool_new(threads, &pools[threads]), FR_OK);
-    return pools[threads];
-}
-
-static void each_table(void (*fn)(void)) {
-    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
-                                      ~0u};
-    unsigned done = ~0u;
-    for (size_t i = 0; i < FR_COUNT(levels); i++) {
-        const unsigned cpu = fr_cpu_flags() & levels[i];
-        if (cpu == done) continue;
-        done = cpu;
-        fr_kernels k;
-        fr_kernels_fill(cpu, &k);
-        fr_kernel_use(&k);
-        fn();
-        fr_kernel_use(NULL);
-    }
-}
-
 static void write_one(fr_kv_kind kind, fr_dtype type, int32_t dim, fr_pool *pool) {
     enum { TOKENS = 70, HEADS = 3 };
     fr_kv_layout l;
@@ -82,16 +60,17 @@ static void write_one(fr_kv_kind kind, fr_dtype type, int32_t dim, fr_pool *pool
     fr_free(x);
 }
 
-static void writes(void) {
+static void writes(void *arg) {
+    (void)arg;
     for (int kind = 0; kind < FR_KV_KINDS; kind++)
         for (int32_t dim = 64; dim <= 128; dim += 22)
             for (int half = 0; half < 2; half++)
-                write_one((fr_kv_kind)kind, half ? FR_BF16 : FR_F32, dim, half ? pool_of(3) : NULL);
+                write_one((fr_kv_kind)kind, half ? FR_BF16 : FR_F32, dim, half ? op_pool(3) : NULL);
 }
 
 static void test_write(void **state) {
     (void)state;
-    each_table(writes);
+    op_each_table(writes, NULL);
 }
 
 /* What a page cannot hold is held as near as it can be; what comes after is not harmed. */

@@ -150,12 +150,6 @@ static void compare(const shape *s, const rig *r) {
     fr_free(y);
 }
 
-static fr_pool *pool_of(int threads) {
-    static fr_pool *pools[9];
-    if (!pools[threads]) assert_int_equal(fr_pool_new(threads, &pools[threads]), FR_OK);
-    return pools[threads];
-}
-
 static void check(const shape *given) {
     shape with = *given;
     const shape *s = &with;
@@ -167,7 +161,7 @@ static void check(const shape *given) {
     const fr_tensor *want = fr_session_output(one.s, "y");
     for (size_t i = 0; i < FR_COUNT(threads); i++) {
         rig r;
-        rig_new(&r, s, pool_of(threads[i]));
+        rig_new(&r, s, op_pool(threads[i]));
         if (memcmp(fr_session_output(r.s, "y")->data, want->data, fr_bytes(want)))
             fail_msg("kind %d, m %d: %d threads give other bits", (int)s->kind, (int)s->m,
                      threads[i]);
@@ -176,23 +170,8 @@ static void check(const shape *given) {
     rig_free(&one);
 }
 
-static void each_table(void (*fn)(void)) {
-    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
-                                      ~0u};
-    unsigned done = ~0u;
-    for (size_t i = 0; i < FR_COUNT(levels); i++) {
-        const unsigned cpu = fr_cpu_flags() & levels[i];
-        if (cpu == done) continue;
-        done = cpu;
-        fr_kernels k;
-        fr_kernels_fill(cpu, &k);
-        fr_kernel_use(&k);
-        fn();
-        fr_kernel_use(NULL);
-    }
-}
-
-static void kinds_and_lengths(void) {
+static void kinds_and_lengths(void *arg) {
+    (void)arg;
     static const int32_t lens[] = {1, 63, 64, 65, 200};
     for (int kind = 0; kind < FR_KV_KINDS; kind++)
         for (size_t i = 0; i < FR_COUNT(lens); i++)
@@ -205,7 +184,8 @@ static void kinds_and_lengths(void) {
                            .type = i % 2 ? FR_BF16 : FR_F32});
 }
 
-static void shapes(void) {
+static void shapes(void *arg) {
+    (void)arg;
     static const int64_t ms[] = {1, 3, 17, 70};
     static const int32_t groups[] = {1, 4, 8}, dims[] = {64, 80, 128};
     for (int i = 0; i < 36; i++)
@@ -223,15 +203,16 @@ static void shapes(void) {
 
 static void test_kinds(void **state) {
     (void)state;
-    each_table(kinds_and_lengths);
+    op_each_table(kinds_and_lengths, NULL);
 }
 static void test_shapes(void **state) {
     (void)state;
-    each_table(shapes);
+    op_each_table(shapes, NULL);
 }
 
 /* The same pages, asked for token by token, as few rows and as many: one answer. */
-static void steps(void) {
+static void steps(void *arg) {
+    (void)arg;
     shape s = {.kind = FR_KV_8,
                .most = 5,
                .heads = 4,
@@ -282,11 +263,12 @@ static void steps(void) {
 
 static void test_steps(void **state) {
     (void)state;
-    each_table(steps);
+    op_each_table(steps, NULL);
 }
 
 /* More pages than a chunk has. */
-static void chunks(void) {
+static void chunks(void *arg) {
+    (void)arg;
     for (int kind = FR_KV_BF16; kind <= FR_KV_4; kind++)
         check(&(shape){.kind = (fr_kv_kind)kind,
                        .heads = 4,
@@ -301,11 +283,12 @@ static void chunks(void) {
 
 static void test_chunks(void **state) {
     (void)state;
-    each_table(chunks);
+    op_each_table(chunks, NULL);
 }
 
 /* A sequence `batch` times over: the bits of each must be those of one alone. */
-static void same_in_batch(void) {
+static void same_in_batch(void *arg) {
+    (void)arg;
     enum { MANY = 40 };
     shape s = {.kind = FR_KV_4,
                .heads = 4,
@@ -342,7 +325,7 @@ static void same_in_batch(void) {
               fr_paged_attention(g, v[0], v[1], v[2], v[3], v[4],
                                  &(fr_paged_attention_opts){.kind = s.kind}));
     fr_session *all;
-    assert_int_equal(fr_session_new_with(g, &(fr_session_opts){.pool = pool_of(3)}, &all), FR_OK);
+    assert_int_equal(fr_session_new_with(g, &(fr_session_opts){.pool = op_pool(3)}, &all), FR_OK);
     if (fr_session_run(all, in, 5)) fail_msg("%s", fr_message());
     const float *got = fr_session_output(all, "y")->data;
     for (int b = 0; b < MANY; b++)
@@ -357,7 +340,7 @@ static void same_in_batch(void) {
 
 static void test_batch(void **state) {
     (void)state;
-    each_table(same_in_batch);
+    op_each_table(same_in_batch, NULL);
 }
 
 /* ---- refusals ---- */

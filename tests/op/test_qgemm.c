@@ -1,5 +1,6 @@
 /* test_qgemm.c: products of rows with weights in few bits, below any graph: every format against doubles,
  * and the same bits for any number of threads, table of kernels and way of cutting. */
+#include "op_test.h"
 #include "qgemm_ref.h"
 
 #include "graph/graph.h"
@@ -189,30 +190,6 @@ static void check_values(const makings *s) {
     fr_free(x), fr_free(w), fr_free(got);
 }
 
-/* ---- tables and pools ---- */
-
-static void with_every_table(void (*fn)(void *), void *arg) {
-    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVXVNNI,
-                                      FR_CPU_AVX2 | FR_CPU_AVX512, ~0u};
-    unsigned done = ~0u;
-    for (size_t i = 0; i < FR_COUNT(levels); i++) {
-        unsigned cpu = fr_cpu_flags() & levels[i];
-        if (cpu == done) continue;
-        done = cpu;
-        fr_kernels table;
-        fr_kernels_fill(cpu, &table);
-        fr_kernel_use(&table);
-        fn(arg);
-        fr_kernel_use(NULL);
-    }
-}
-
-static fr_pool *pool_of(int threads) {
-    static fr_pool *pools[9];
-    if (!pools[threads]) assert_int_equal(fr_pool_new(threads, &pools[threads]), FR_OK);
-    return pools[threads];
-}
-
 /* ---- the tests ---- */
 
 static void every_format(void *arg) {
@@ -239,7 +216,7 @@ static void every_format(void *arg) {
 
 static void test_formats(void **state) {
     (void)state;
-    with_every_table(every_format, NULL);
+    op_each_table(every_format, NULL);
 }
 
 /* Tiles of the f32 products, which multiply the branch, may be smaller and larger than those of the weights. */
@@ -294,7 +271,7 @@ static void test_tables(void **state) {
             if (!qgemm_pairs[p].exact) continue;
             same t = {.a = {.pair = qgemm_pairs[p], .type = FR_F32}};
             t.a.m = sizes[i][0], t.a.n = sizes[i][1], t.a.k = sizes[i][2];
-            with_every_table(same_bits, &t);
+            op_each_table(same_bits, &t);
             fr_free(t.first);
         }
 }
@@ -306,7 +283,7 @@ static void check_same(const ask *base) {
     void *want = result(&s, NULL, &bytes);
     static const int threads[] = {2, 3, 8};
     for (size_t i = 0; i < FR_COUNT(threads); i++) {
-        void *got = result(&s, pool_of(threads[i]), &more);
+        void *got = result(&s, op_pool(threads[i]), &more);
         if (memcmp(got, want, bytes))
             fail_msg("%s, %d x %d x %d: other bits with %d threads", base->pair.format->name,
                      (int)base->m, (int)base->n, (int)base->k, threads[i]);
@@ -314,7 +291,7 @@ static void check_same(const ask *base) {
     }
     /* Records made before, and in passing. */
     s.a.floats = !s.a.floats;
-    void *got = result(&s, pool_of(2), &more);
+    void *got = result(&s, op_pool(2), &more);
     if (memcmp(got, want, bytes))
         fail_msg("%s, %d x %d x %d: other bits from %s", base->pair.format->name, (int)base->m,
                  (int)base->n, (int)base->k, s.a.floats ? "floats" : "records");
@@ -366,7 +343,7 @@ static void test_next(void **state) {
             fr_qrows_run(&q, scratch, NULL);
             size_t bytes;
             s.a.next = (fr_rows_kind)kind;
-            void *got = result(&s, pool_of(2), &bytes);
+            void *got = result(&s, op_pool(2), &bytes);
             assert_int_equal(bytes, (size_t)a.m * q.row.bytes);
             assert_memory_equal(got, q.records, bytes);
             fr_free(got), fr_free(q.records), fr_free(scratch), fr_free(y);
@@ -390,7 +367,7 @@ static void test_scratch(void **state) {
             fr_qgemm g = {.m = ms[i], .n = n, .k = k, .w = &w, .row = x.row, .rank = rank};
             g.x = &x, g.next = &next;
             for (int threads = 1; threads < 9; threads += 7) {
-                size_t bytes = fr_qgemm_scratch(&g, pool_of(threads));
+                size_t bytes = fr_qgemm_scratch(&g, op_pool(threads));
                 if (bytes > (size_t)(16 + 8 * threads) << 20)
                     fail_msg("%s, m = %d, %d threads: %zu bytes of scratch", f->name, (int)ms[i],
                              threads, bytes);
@@ -404,7 +381,7 @@ static void test_pack_threads(void **state) {
         ask a = {.pair = qgemm_pairs[p], .m = 1, .n = 300, .k = 1500, .type = FR_F32};
         makings s = make(&a);
         char *other = fr_alloc(FR_MEM_OTHER, s.shape.bytes);
-        fr_qweights_pack(&s.w, &s.shape, other, pool_of(3));
+        fr_qweights_pack(&s.w, &s.shape, other, op_pool(3));
         assert_memory_equal(other, s.b, s.shape.bytes);
         fr_free(other);
         drop(&s);

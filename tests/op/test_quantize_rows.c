@@ -252,21 +252,13 @@ static char *run_with(const arg *a, fr_pool *pool, bool compare, size_t *bytes) 
     return out;
 }
 
+static void check_table(void *a) {
+    size_t bytes;
+    fr_free(run_with(a, NULL, true, &bytes));
+}
+
 static void check(arg a) {
-    static const unsigned levels[] = {0, FR_CPU_AVX2 | FR_CPU_NEON, FR_CPU_AVX2 | FR_CPU_AVX512,
-                                      ~0u};
-    unsigned done = ~0u;
-    for (size_t i = 0; i < FR_COUNT(levels); i++) {
-        unsigned cpu = fr_cpu_flags() & levels[i];
-        size_t bytes;
-        if (cpu == done) continue;
-        done = cpu;
-        static fr_kernels table;
-        fr_kernels_fill(cpu, &table);
-        fr_kernel_use(&table);
-        fr_free(run_with(&a, NULL, true, &bytes));
-        fr_kernel_use(NULL);
-    }
+    op_each_table(check_table, &a);
 }
 
 /* ---- tests ---- */

@@ -6,11 +6,12 @@
  * VPDPBUSD stand beside the 2 float multiplications: the bound is 67% of the peak. */
 #include <immintrin.h>
 
+#include "kernel/avx512vnni/qgemm_parts.h"
 #include "kernel/kernel.h"
 
 #define MR    12
 #define NR    32
-#define PART  6
+#define PART  QGEMM_PART
 #define BLOCK 16
 /* Blocks that the second part reads again before they have left the second cache. */
 #define CHUNK 192
@@ -103,13 +104,7 @@ static void some_rows(int rows, const fr_qtile *t, int row, int64_t g0, int64_t 
 }
 
 static void nvfp4_avx512vnni(const fr_qtile *t) {
-    int first = t->rows <= PART ? t->rows : (t->rows + 1) / 2;
-    int64_t chunk = t->rows <= PART ? t->groups : CHUNK;
-    for (int64_t g = 0; g < t->groups; g += chunk) {
-        int64_t groups = t->groups - g < chunk ? t->groups - g : chunk;
-        some_rows(first, t, 0, t->g0 + g, groups, t->add || g);
-        if (first < t->rows) some_rows(t->rows - first, t, first, t->g0 + g, groups, t->add || g);
-    }
+    qgemm_parts(t, CHUNK, some_rows);
 }
 
 void fr_qgemm_fill_avx512vnni_nvfp4(fr_qgemm_kernels *out) {
