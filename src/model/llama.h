@@ -1,0 +1,43 @@
+/* llama.h: decoder-only transformers of the Llama kind: RMSNorm, rotary positions, grouped heads, SwiGLU.
+ *
+ * Tensor names, config.json and the order of operations are those of Hugging Face's LlamaForCausalLM. */
+#ifndef FR_MODEL_LLAMA_H
+#define FR_MODEL_LLAMA_H
+
+#include "graph/graph.h"
+
+typedef struct fr_llama {
+    int64_t vocab, width, hidden; /* hidden: of the MLP */
+    int64_t layers, heads, kv_heads, head_dim;
+    int64_t context; /* tokens that it was trained for */
+    float eps, theta;
+    bool tied;        /* the embedding is the output's weight too */
+    int32_t bos, eos; /* -1: none */
+} fr_llama;
+
+/* From and to a config.json; what the file says and we cannot do is refused by name. */
+fr_status fr_llama_read(const fr_json *config, fr_llama *out);
+fr_status fr_llama_write(const fr_llama *m, fr_dtype weights, fr_json **out);
+
+typedef struct fr_llama_opts {
+    fr_dtype weights; /* of matrices, norms and what flows: FR_F32 or FR_BF16; FR_NOTYPE: f32 */
+    bool recompute;   /* layers are computed again in the backward pass */
+    int lora_rank; /* 0: none; else every linear gets W + (alpha / rank) B A, named as PEFT names them */
+    float lora_alpha;
+} fr_llama_opts;
+
+/* ids i32 [batch, tokens], pos i32 [tokens, 1] -> hidden state after the last norm, [batch, tokens, width]. */
+fr_val fr_llama_body(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val ids,
+                     fr_val pos);
+fr_val fr_llama_logits(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val body);
+/* Inputs "tokens", "target" (-1: does not count), i32 [batch, tokens], and "pos" [tokens, 1]; the mean loss. */
+fr_val fr_llama_loss(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, int64_t batch,
+                     int64_t tokens);
+
+/* Values of all parameters; operations of a step of training (forward and backward) for one token. */
+int64_t fr_llama_params(const fr_llama *m);
+double fr_llama_train_flops(const fr_llama *m, int64_t tokens);
+/* GPT-2's start: normal, deviation 0.02, what leads back into the residual stream / sqrt(2 layers); norms 1. */
+fr_status fr_llama_init(fr_session *s, const fr_graph *g, const fr_llama *m, uint64_t seed);
+
+#endif

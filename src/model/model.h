@@ -1,0 +1,7 @@
+/* model.h: the face of the room that knows architectures: each a builder from a config. */
+#ifndef FR_MODEL_H
+#define FR_MODEL_H
+
+#include "model/llama.h"
+
+#endif

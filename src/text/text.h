@@ -1,0 +1,7 @@
+/* text.h: the face of the room that turns text into numbers and models' numbers into text. */
+#ifndef FR_TEXT_H
+#define FR_TEXT_H
+
+#include "text/tokenizer.h"
+
+#endif

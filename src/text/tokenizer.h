@@ -1,0 +1,55 @@
+/* tokenizer.h: text as numbers and back: byte-level BPE, in the tokenizer.json of the `tokenizers` package.
+ *
+ * A loaded tokenizer does not change: any number of threads may encode with it at once. */
+#ifndef FR_TEXT_TOKENIZER_H
+#define FR_TEXT_TOKENIZER_H
+
+#include "base/base.h"
+
+typedef struct fr_tokenizer fr_tokenizer;
+
+/* path: a tokenizer.json, or a folder that holds one. */
+fr_status fr_tokenizer_open(const char *path, fr_tokenizer **out);
+void fr_tokenizer_free(fr_tokenizer *t);
+fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path);
+
+int32_t fr_tokenizer_size(const fr_tokenizer *t); /* ids are 0 .. size - 1 */
+int32_t fr_tokenizer_find(const fr_tokenizer *t,
+                          const char *token);    /* by its name in the file; -1: none */
+int32_t fr_tokenizer_bos(const fr_tokenizer *t); /* -1: there is none */
+int32_t fr_tokenizer_eos(const fr_tokenizer *t);
+
+/* A growing list of ids; starts as {0}, freed with fr_free(ids). */
+typedef struct fr_tokens {
+    int32_t *ids;
+    size_t count, cap;
+} fr_tokens;
+fr_status fr_tokens_add(fr_tokens *t, int32_t id);
+
+enum {
+    FR_ENCODE_BOS = 1,    /* what the file's post-processor puts before (and behind) a text */
+    FR_ENCODE_SPECIAL = 2 /* names of special tokens in the text stand for these tokens */
+};
+/* Appends the ids of a text. */
+fr_status fr_tokenizer_encode(const fr_tokenizer *t, const char *text, size_t bytes, unsigned how,
+                              fr_tokens *out);
+/* The bytes of ids; special tokens leave nothing unless `special`. A zero byte stands behind; fr_free it. */
+fr_status fr_tokenizer_decode(const fr_tokenizer *t, const int32_t *ids, size_t count, bool special,
+                              char **text, size_t *bytes);
+
+/* ---- making one ---- */
+
+typedef struct fr_bpe_opts {
+    int32_t vocab; /* with the special tokens and the 256 bytes */
+    const char *const
+        *special; /* take the first ids; [0] is bos, [1] eos, further ones as wished */
+    int special_count;
+} fr_bpe_opts;
+/* One text after another; false when there is no more. */
+typedef bool fr_text_source(void *arg, const char **text, size_t *bytes);
+/* The merges that shorten the texts most, one after another (Sennrich et al. 2016), over pieces that a pattern
+ * cuts: words with the space before them, digits one by one. Ties go to the smaller pair of ids. */
+fr_status fr_bpe_train(const fr_bpe_opts *opts, fr_text_source *source, void *arg,
+                       fr_tokenizer **out);
+
+#endif

@@ -1,0 +1,35 @@
+/* recipe.h: what to train, in a small file that a person reads:
+ *
+ *     # tales: a language model of the small worlds
+ *     model  = llama
+ *     width  = 256
+ *     lr     = 2e-3        # peak
+ *
+ * One "key = value" a line, # to the end of the line is a comment. Every key must be read by someone: one that
+ * nobody knows is refused, with the line and the nearest key that exists. */
+#ifndef FR_TRAIN_RECIPE_H
+#define FR_TRAIN_RECIPE_H
+
+#include "base/base.h"
+
+typedef struct fr_recipe fr_recipe;
+fr_status fr_recipe_open(const char *path, fr_recipe **out);
+fr_status fr_recipe_set(fr_recipe *r, const char *assignment); /* "key=value", as --set has it */
+void fr_recipe_free(fr_recipe *r);
+
+/* Typed; what is absent is the fallback; out of lo..hi is refused, naming file and line. */
+fr_status fr_recipe_i64(fr_recipe *r, const char *key, int64_t fallback, int64_t lo, int64_t hi,
+                        int64_t *out);
+fr_status fr_recipe_f64(fr_recipe *r, const char *key, double fallback, double lo, double hi,
+                        double *out);
+fr_status fr_recipe_bool(fr_recipe *r, const char *key, bool fallback, bool *out);
+fr_status fr_recipe_text(fr_recipe *r, const char *key, const char *fallback, const char **out);
+/* One of a list of words that ends with NULL; its number. */
+fr_status fr_recipe_word(fr_recipe *r, const char *key, const char *const *words, int fallback,
+                         int *out);
+/* Fails when a key was never asked for. */
+fr_status fr_recipe_done(const fr_recipe *r);
+/* The settings in force, a line each, sorted; fr_free it. Its hash says whether a checkpoint is of this recipe. */
+char *fr_recipe_print(const fr_recipe *r);
+
+#endif
