@@ -36,8 +36,9 @@ typedef enum fr_line_split {
 
 typedef struct fr_line {
     fr_line_task task;
-    int prompt; /* bytes that are given */
-    int bytes;  /* of the whole */
+    int prompt;       /* bytes that are given */
+    int bytes;        /* of the whole */
+    uint64_t problem; /* a hash of what is asked, not of its wording */
     char text[FR_LINE_TEXT];
 } fr_line;
 
@@ -50,7 +51,7 @@ void fr_line_make(uint64_t seed, uint64_t index, int task, fr_line_split split, 
  * are right (countdown, story, caption) any of them is. reason: empty when right, else a few words. */
 bool fr_line_judge(const fr_line *asked, const char *said, char reason[96]);
 
-/* The problem of any text of the world (a line's prompt), for the split it belongs to. */
+/* The split that the line's problem belongs to. */
 fr_line_split fr_line_split_of(const fr_line *line);
 
 #endif

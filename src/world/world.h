@@ -4,6 +4,7 @@
 
 #include "world/caption.h"
 #include "world/judge.h"
+#include "world/line.h"
 #include "world/scene.h"
 
 #endif
