@@ -4,6 +4,8 @@
 #ifndef FR_MODEL_LLAMA_H
 #define FR_MODEL_LLAMA_H
 
+#include <frugal/ops.h>
+
 #include "graph/graph.h"
 
 typedef struct fr_llama {
@@ -34,10 +36,24 @@ fr_val fr_llama_logits(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, f
 fr_val fr_llama_loss(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, int64_t batch,
                      int64_t tokens);
 
+/* The body over a cache in pages of FR_KV_TOKENS tokens, states "model.layers.N.self_attn.keys" and
+ * ".values": what is given are the tokens that come next. */
+typedef struct fr_llama_cache {
+    fr_kv_kind kind;
+    int64_t pages; /* that a layer has, of keys and of values */
+    fr_val table;  /* i32 [batch, most pages of a sequence]: which page holds its tokens 64 i .. */
+    fr_val start, length; /* i32 [batch]: tokens before these, and with them */
+} fr_llama_cache;
+/* pos i32 [batch, tokens, 1]. */
+fr_val fr_llama_cached(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val ids,
+                       fr_val pos, const fr_llama_cache *cache);
+
 /* Values of all parameters; operations of a step of training (forward and backward) for one token. */
 int64_t fr_llama_params(const fr_llama *m);
 double fr_llama_train_flops(const fr_llama *m, int64_t tokens);
-/* GPT-2's start: normal, deviation 0.02, what leads back into the residual stream / sqrt(2 layers); norms 1. */
+/* GPT-2's start for what is not yet bound: normal, deviation 0.02, what leads back into the residual stream
+ * / sqrt(2 layers); norms 1; of adapters A normal with deviation 1 / sqrt(in), B zero.
+ * A model with new adapters: init first, then fr_session_load of the base. */
 fr_status fr_llama_init(fr_session *s, const fr_graph *g, const fr_llama *m, uint64_t seed);
 
 #endif
