@@ -3,6 +3,7 @@
  *     param/<name>    as the session holds it
  *     master/<name>   f32, for trained parameters of a smaller type
  *     m/<name> v/<name>   the optimizer's moments, f32
+ *     ema/<name>      the average, f32
  *     state/<name>    the states of the graph
  *     metadata        "step", "optimizer"
  *
@@ -12,10 +13,6 @@
 #include <string.h>
 
 #include "train/trainer.h"
-
-static const char *optimizer_name(fr_optimizer_kind k) {
-    return k == FR_ADAMW ? "adamw" : "sgd";
-}
 
 /* ---- what is kept ---- */
 
@@ -38,12 +35,13 @@ static void add(parts *p, const char *prefix, const char *name, const fr_tensor 
 static void add_slot(parts *p, const fr_trainer *t, const fr_slot *s) {
     const fr_tensor *shape = &t->graph->values[s->param]->desc;
     add(p, "param", s->name, shape, shape->dtype, s->storage ? s->storage->data : NULL);
-    if (s->owns) add(p, "master", s->name, shape, FR_F32, s->master);
-    if (s->m) add(p, "m", s->name, shape, FR_F32, s->m);
-    if (s->v) add(p, "v", s->name, shape, FR_F32, s->v);
+    for (int k = 0; k < s->kept_count; k++) {
+        const fr_tensor *kept = &s->kept[k].tensor;
+        add(p, s->kept[k].prefix, s->name, kept, kept->dtype, kept->data);
+    }
 }
 
-/* States, and parameters that are not trained: tables of integers. */
+/* States, and tables of integers, which are no parameters that somebody could have frozen. */
 static void add_others(parts *p, const fr_trainer *t) {
     for (size_t v = 0; v < t->graph->value_count; v++) {
         const fr_value *value = t->graph->values[v];
@@ -58,7 +56,7 @@ static void add_others(parts *p, const fr_trainer *t) {
 
 /* p->list is to be freed. */
 static fr_status list_parts(const fr_trainer *t, parts *p) {
-    size_t most = 4 * t->slot_count + t->graph->value_count;
+    size_t most = (1 + FR_KEPT) * t->slot_count + t->graph->value_count;
     *p = (parts){.list = fr_alloc_array(FR_MEM_OTHER, most, sizeof *p->list)};
     if (!p->list) return FR_NOMEM;
     for (size_t i = 0; i < t->slot_count; i++) add_slot(p, t, &t->slots[i]);
@@ -81,13 +79,15 @@ static fr_status write_parts(const fr_trainer *t, const parts *p, const char *pa
     }
     char step[32];
     snprintf(step, sizeof step, "%lld", (long long)t->step);
-    fr_meta_pair meta[] = {{"step", step}, {"optimizer", optimizer_name(t->opts.optimizer)}};
+    fr_meta_pair meta[] = {{"step", step}, {"optimizer", fr_optimizer_names[t->opts.optimizer]}};
     return fr_safetensors_write(path, list, p->count, meta, FR_COUNT(meta));
 }
 
 fr_status fr_trainer_save(fr_trainer *t, const char *path) {
     parts p;
     FR_TRY(fr_trainer_prepare(t));
+    if (t->swapped)
+        return fr_fail(FR_INVALID, "%s: the session holds averages: swap back before saving", path);
     FR_TRY(list_parts(t, &p));
     fr_named_tensor *list = fr_alloc_array(FR_MEM_OTHER, p.count, sizeof *list);
     fr_arena *arena = fr_arena_new();
@@ -154,9 +154,9 @@ static fr_status read_step(const fr_trainer *t, const fr_store *store, int64_t *
     FR_TRY(fr_json_string(fr_store_metadata(store), "optimizer", "", &optimizer));
     if (!*optimizer || !*text)
         return fr_fail(FR_FORMAT, "this is no checkpoint: it does not say its step and optimizer");
-    if (strcmp(optimizer, optimizer_name(t->opts.optimizer)))
+    if (strcmp(optimizer, fr_optimizer_names[t->opts.optimizer]))
         return fr_fail(FR_FORMAT, "the checkpoint is of the optimizer \"%s\", not %s", optimizer,
-                       optimizer_name(t->opts.optimizer));
+                       fr_optimizer_names[t->opts.optimizer]);
     char *end;
     errno = 0;
     long long n = strtoll(text, &end, 10);
@@ -166,10 +166,28 @@ static fr_status read_step(const fr_trainer *t, const fr_store *store, int64_t *
     return FR_OK;
 }
 
+/* A checkpoint does not hold the parameters that stay as they are. */
+static fr_status check_frozen(const fr_trainer *t) {
+    for (size_t v = 0; v < t->graph->value_count; v++) {
+        const fr_value *value = t->graph->values[v];
+        if (value->kind != FR_VALUE_PARAM || !fr_dtype_get(value->desc.dtype)->real) continue;
+        if (fr_session_tensor(t->session, (fr_val)v) || !t->opts.trainable) continue;
+        if (!t->opts.trainable(value->name, t->opts.trainable_arg))
+            return fr_fail(FR_INVALID,
+                           "parameter %s does not train and has no value yet: load it before "
+                           "training goes on",
+                           value->name);
+    }
+    return FR_OK;
+}
+
 /* All is checked before the first value is overwritten. */
 static fr_status resume(fr_trainer *t, const fr_store *store) {
     int64_t step = 0;
     parts p;
+    if (t->swapped)
+        return fr_fail(FR_INVALID, "the session holds averages: swap back before resuming");
+    FR_TRY(check_frozen(t));
     FR_TRY(read_step(t, store, &step));
     FR_TRY(list_parts(t, &p));
     fr_status st = check_parts(&p, store);
@@ -181,7 +199,7 @@ static fr_status resume(fr_trainer *t, const fr_store *store) {
     FR_TRY(list_parts(t, &p));
     st = copy_parts(&p, store);
     fr_free(p.list);
-    if (!st) t->step = step;
+    if (!st) t->step = step, t->pending = 0;
     return st;
 }
 

@@ -4,7 +4,16 @@
 
 #include "train/train.h"
 
-/* One parameter and what the optimizer remembers of it. All of `values` floats each. */
+/* Memory that is kept for one parameter and goes into checkpoints, as "<prefix>/<parameter>". */
+typedef struct fr_kept {
+    const char *prefix;
+    fr_tensor tensor;
+} fr_kept;
+
+#define FR_KEPT 9 /* the most: CAME with 8 bits, a master and an average */
+
+/* One parameter and what the optimizer remembers of it: `values` floats each where nothing else is
+ * said, NULL when unused. */
 typedef struct fr_slot {
     fr_val param, grad;
     const char *name;
@@ -12,11 +21,15 @@ typedef struct fr_slot {
     fr_tensor *storage;    /* in the session, of the declared type */
     const void *seen;      /* the data of the storage when the master was taken from it */
     size_t values;
+    bool decays;
+    fr_kept kept[FR_KEPT]; /* owns what the pointers below lead to */
+    int kept_count;
     float *master; /* the truth in f32; the storage itself when that is f32 */
     bool owns;     /* the master is memory of its own */
-    float *m;      /* first moment, or the momentum of SGD; NULL when unused */
-    float *v;      /* second moment of AdamW */
-    bool decays;
+    float *ema;    /* the average of the master */
+    float *m;      /* first moment, or the momentum of SGD */
+    float *v;      /* second moment */
+    float *sum;    /* of accumulated gradients; owned, not in checkpoints */
 } fr_slot;
 
 struct fr_trainer {
@@ -26,12 +39,17 @@ struct fr_trainer {
     fr_train_opts opts;
     fr_slot *slots;
     size_t slot_count;
-    int64_t step; /* steps done */
+    const fr_tensor **grads; /* of the last run, slot by slot */
+    int64_t step;            /* steps done */
+    int64_t pending;         /* gradients accumulated since */
+    size_t state_bytes;
     /* The parameters cut into pieces, so that big and small ones share the threads evenly. */
     struct fr_piece *pieces;
     size_t piece_count;
     double *partial; /* a sum of squares for each piece */
     bool ready;      /* masters were taken from the parameters */
+    bool sums;       /* gradients are in the slots' sums, not in the session */
+    bool swapped;    /* the session holds the averages */
 };
 
 /* Values a piece: fixed, so that sums do not depend on threads. */
@@ -43,11 +61,24 @@ typedef struct fr_piece {
     size_t first;
 } fr_piece;
 
-/* optimizer.c: from the gradients of the last run to new parameters. Returns the norm. */
-fr_status fr_optimizer_apply(fr_trainer *t, const fr_tensor *const *grads, float *norm);
-
-/* trainer.c: takes the masters from the bound parameters: once, and again when the session keeps
- * them in other memory than before. */
+/* slot.c: what is kept for each parameter. */
+fr_status fr_slots_new(fr_trainer *t, fr_val loss);
+void fr_slots_free(fr_trainer *t);
+fr_status fr_slots_add_sums(fr_trainer *t);
+/* Takes the masters from the bound parameters: once, and again when the session keeps them in other
+ * memory than before. */
 fr_status fr_trainer_prepare(fr_trainer *t);
+/* Writes a piece of the master to the parameter, when that is of another type. */
+void fr_slot_store(const fr_slot *s, size_t first, size_t count);
+
+/* optimizer.c: from the gradients of the last run, or their sums, to new parameters. */
+fr_status fr_optimizer_check(const fr_train_opts *o);
+void fr_optimizer_defaults(fr_train_opts *o);
+fr_status fr_optimizer_apply(fr_trainer *t, float *norm);
+/* Adds the gradients of the last run to the sums, or begins these with them. */
+void fr_optimizer_add(fr_trainer *t, bool begin);
+
+/* schedule.c */
+fr_status fr_schedule_check(const fr_train_opts *o);
 
 #endif
