@@ -127,15 +127,3 @@ static uint64_t make_caption(fr_rng *r, fr_line *out) {
     fr_line_add_text(out, "%s", text);
     return fr_line_hash(text, strlen(text));
 }
-
-/* Until countdown.c and story.c stand: their definitions take the place of these. */
-#define NOT_YET(maker, judger, words)                                                              \
-    __attribute__((weak)) uint64_t maker(fr_rng *r, fr_line *out) {                                \
-        fr_line_add_text(out, words);                                                              \
-        return fr_rng_u64(r);                                                                      \
-    }                                                                                              \
-    __attribute__((weak)) bool judger(const fr_line *asked, const char *said, char reason[96]) {   \
-        return judge_exact(asked, said, reason);                                                   \
-    }
-NOT_YET(fr_line_countdown, fr_line_countdown_judge, "372:+013,")
-NOT_YET(fr_line_story, fr_line_story_judge, "Once.")
