@@ -218,13 +218,20 @@ static void poison(const fr_session *s, const fr_plan *p, int32_t step) {
     }
 }
 
+static fr_status run_timed(fr_session *s, const fr_step *step, const fr_call *c) {
+    double start = fr_now(), *least = &s->times[(size_t)step->node * 2 + step->copy];
+    FR_TRY(c->op->run(c));
+    *least = FR_MIN(*least, fr_now() - start);
+    return FR_OK;
+}
+
 static fr_status run_calls(fr_session *s, const fr_ready *r) {
     size_t n = r->plan->step_count;
     bool poisoned = s->opts.poison;
     if (poisoned) poison(s, r->plan, -1);
     for (size_t i = 0; i < n; i++) {
         const fr_call *c = &r->calls[i];
-        fr_status st = c->op->run(c);
+        fr_status st = s->times ? run_timed(s, &r->plan->steps[i], c) : c->op->run(c);
         if (st) return fr_fail_in(st, "%s", s->graph->nodes[r->plan->steps[i].node]->name);
         if (poisoned) poison(s, r->plan, (int32_t)i);
         if (i % 64 == 63) FR_TRY(fr_interrupt_check());

@@ -84,6 +84,8 @@ fr_val fr_graph_find(const fr_graph *g,
 static inline const fr_value *fr_value_of(const fr_graph *g, fr_val v) {
     return g->values[v];
 }
+/* "act=silu groups=2": the attributes that are not zero. */
+void fr_node_attr_text(const fr_node *n, char *buf, size_t size);
 /* One line a node: name, op, attributes, shapes, cost; totals below. */
 fr_status fr_graph_print(fr_graph *g, FILE *out);
 fr_status fr_graph_dot(fr_graph *g, FILE *out);
@@ -142,5 +144,9 @@ fr_status fr_session_init_random(fr_session *s, uint64_t seed, float deviation);
 /* After writing to parameters: packed copies are made again at the next run. */
 void fr_session_params_changed(fr_session *s);
 size_t fr_session_arena_bytes(const fr_session *s); /* of the last plan */
+/* From now on every node is timed. The table of the last plan: operators, time, share, operations and bytes a
+ * second. */
+fr_status fr_session_time_nodes(fr_session *s);
+fr_status fr_session_print_times(const fr_session *s, FILE *out);
 
 #endif

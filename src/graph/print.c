@@ -50,8 +50,7 @@ static bool zero_counts(fr_attr_kind kind) {
     return kind == FR_ATTR_BINARY || kind == FR_ATTR_REDUCTION;
 }
 
-/* "act=silu groups=2": what is zero is left out. */
-static void attr_text(const fr_node *n, char *buf, size_t size) {
+void fr_node_attr_text(const fr_node *n, char *buf, size_t size) {
     static const uint8_t zeros[FR_ATTR_MAX];
     size_t at = 0;
     buf[0] = 0;
@@ -82,7 +81,7 @@ static void print_node(const fr_graph *g, size_t i, fr_table *t) {
     char attrs[200], shape[FR_SHAPE_TEXT], number[3][32];
     fr_cost c = {0};
     if (fr_node_cost(g, i, &c)) return;
-    attr_text(n, attrs, sizeof attrs);
+    fr_node_attr_text(n, attrs, sizeof attrs);
     fr_table_cell(t, "%s", n->name);
     fr_table_cell(t, "%s", n->op->name);
     fr_table_cell(t, "%s", attrs);
@@ -156,7 +155,7 @@ static void draw_edge(const fr_graph *g, fr_val v, const char *to, size_t index,
 static void draw_node(const fr_graph *g, size_t i, bool *drawn, FILE *out) {
     const fr_node *n = g->nodes[i];
     char attrs[200], shape[FR_SHAPE_TEXT];
-    attr_text(n, attrs, sizeof attrs);
+    fr_node_attr_text(n, attrs, sizeof attrs);
     fprintf(out, "  n%zu [shape=box, label=\"", i);
     put_escaped(n->name, out);
     fprintf(out, "\\n%s%s", n->op->name, attrs[0] ? " " : "");

@@ -108,6 +108,7 @@ void fr_session_free(fr_session *s) {
     fr_free(s->desc);
     fr_free(s->bound);
     fr_free(s->packed);
+    fr_free(s->times);
     fr_pool_free(s->own_pool);
     fr_free(s);
 }

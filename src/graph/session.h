@@ -59,6 +59,7 @@ struct fr_session {
     uint8_t *arena;
     size_t arena_bytes;
     bool ran;
+    double *times; /* the shortest time of each node and of the copies of its value, or NULL */
 };
 
 fr_status fr_session_check_params(const fr_session *s); /* says which are missing */

@@ -310,9 +310,33 @@ static void test_interrupt(void **state) {
     fr_graph_free(g);
 }
 
+/* ---- times ---- */
+
+static void test_times(void **state) {
+    (void)state;
+    rig r = make(NULL);
+    int32_t y;
+    char text[4096] = "";
+    set_all(&r);
+    assert_int_equal(fr_session_print_times(r.s, stdout), FR_INVALID);
+    toy_good(fr_session_time_nodes(r.s));
+    toy_good(run(&r, 4, &y));
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    toy_good(fr_session_print_times(r.s, f));
+    rewind(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    assert_non_null(strstr(text, "\npack "));
+    assert_non_null(strstr(text, "1 nodes, "));
+    assert_non_null(strstr(text, "100.0%"));
+    drop(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plans_by_shape),
+        cmocka_unit_test(test_times),
         cmocka_unit_test(test_packed_again_after_a_change),
         cmocka_unit_test(test_mapped),
         cmocka_unit_test(test_converted),
