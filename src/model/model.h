@@ -2,6 +2,7 @@
 #ifndef FR_MODEL_H
 #define FR_MODEL_H
 
+#include "model/folder.h"
 #include "model/llama.h"
 
 #endif

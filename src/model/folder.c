@@ -1,0 +1,186 @@
+/* folder.c: finding, opening and writing a model's folder. */
+#include "model/folder.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- finding ---- */
+
+/* The folder of the running program, without a slash at the end; "" where the system does not say. */
+static void program_dir(char *out, size_t bytes) {
+    ssize_t n = readlink("/proc/self/exe", out, bytes - 1);
+    out[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = 0;
+    else
+        *out = 0;
+}
+
+static bool holds_model(const char *path) {
+    char *config = fr_path_join(path, "config.json");
+    bool good = config && fr_path_exists(config);
+    fr_free(config);
+    return good;
+}
+
+/* Looks in one folder of models; notes where it looked. */
+static bool look(const char *dir, const char *below, const char *name, char *where, size_t bytes,
+                 char **path) {
+    char full[1024];
+    size_t at = strlen(where);
+    if (!dir || !*dir || snprintf(full, sizeof full, "%s%s", dir, below) >= (int)sizeof full)
+        return false;
+    snprintf(where + at, bytes - at, "%s%s", at ? ", " : "", full);
+    char *candidate = fr_path_join(full, name);
+    if (candidate && holds_model(candidate)) {
+        *path = candidate;
+        return true;
+    }
+    fr_free(candidate);
+    return false;
+}
+
+fr_status fr_model_find(const char *name, char **path) {
+    char program[600], where[2048] = "";
+    *path = NULL;
+    if (!name || !*name) return fr_fail(FR_INVALID, "The model has no name.");
+    if (fr_path_exists(name)) {
+        *path = fr_strdup(name);
+        return *path ? FR_OK : FR_NOMEM;
+    }
+    if (strchr(name, '/')) return fr_fail(FR_IO, "There is no model at %s.", name);
+    program_dir(program, sizeof program);
+    if (look(getenv("FRUGAL_MODELS"), "", name, where, sizeof where, path) ||
+        look("models", "", name, where, sizeof where, path) ||
+        look(program, "/../../models", name, where, sizeof where, path) ||
+        look(program, "/../share/frugal/models", name, where, sizeof where, path))
+        return FR_OK;
+    return fr_fail(FR_IO,
+                   "There is no model \"%s\": neither a file or folder of that name here, nor a "
+                   "shipped model in %s.",
+                   name, *where ? where : "any folder");
+}
+
+/* ---- opening ---- */
+
+static fr_status read_config(fr_model *m) {
+    const fr_json *config = fr_store_config(m->store, "config.json");
+    if (config) {
+        fr_status st = fr_llama_read(config, &m->llama);
+        return st ? fr_fail_in(st, "%s", m->path) : FR_OK;
+    }
+    if (fr_message()[0]) return FR_FORMAT;
+    return fr_fail(FR_FORMAT, "%s has no config.json, which says what kind of model it is.",
+                   m->path);
+}
+
+fr_status fr_model_open(const char *name, fr_model *out) {
+    *out = (fr_model){0};
+    FR_TRY(fr_model_find(name, &out->path));
+    fr_status st = fr_store_open(out->path, &out->store);
+    if (!st) st = read_config(out);
+    if (st) fr_model_close(out);
+    return st;
+}
+
+void fr_model_close(fr_model *m) {
+    fr_store_close(m->store);
+    fr_free(m->path);
+    *m = (fr_model){0};
+}
+
+/* ---- writing ---- */
+
+static fr_status write_json(const char *dir, const char *name, const fr_json *j) {
+    char *path = fr_path_join(dir, name);
+    if (!path) return FR_NOMEM;
+    fr_status st = fr_json_save(j, path);
+    fr_free(path);
+    return st;
+}
+
+static fr_status write_config(const char *dir, const fr_llama *m) {
+    fr_json *config;
+    FR_TRY(fr_llama_write(m, FR_BF16, &config));
+    fr_status st = write_json(dir, "config.json", config);
+    fr_json_free(config);
+    return st;
+}
+
+/* What transformers reads before it generates. */
+static fr_status write_generation(const char *dir, const fr_llama *m) {
+    fr_json *j = json_object();
+    bool good = j && json_object_set_new(j, "_from_model_config", json_true()) == 0;
+    if (good && m->bos >= 0)
+        good = json_object_set_new(j, "bos_token_id", json_integer(m->bos)) == 0;
+    if (good && m->eos >= 0)
+        good = json_object_set_new(j, "eos_token_id", json_integer(m->eos)) == 0;
+    fr_status st = good ? write_json(dir, "generation_config.json", j) : FR_NOMEM;
+    fr_json_free(j);
+    return st;
+}
+
+/* Contiguous and in bf16; the caller frees its data. */
+static fr_status halve(const char *name, const fr_tensor *t, fr_tensor *out) {
+    size_t n = (size_t)fr_values(t);
+    if (!t->data || !fr_dtype_get(t->dtype)->real)
+        return fr_fail(FR_INVALID, "The tensor '%s' holds no numbers that a model has.", name);
+    *out = fr_tensor_make(FR_BF16, t->rank, t->dim, NULL);
+    float *x = fr_alloc_array(FR_MEM_OTHER, n, sizeof *x);
+    out->data = fr_alloc_array(FR_MEM_OTHER, n, 2);
+    fr_status st = x && out->data ? FR_OK : FR_NOMEM;
+    if (!st && fr_is_contiguous(t))
+        fr_decode(t->dtype, t->data, n, x);
+    else if (!st)
+        fr_decode_strided(t, x);
+    if (!st) st = fr_encode(FR_BF16, x, n, out->data);
+    fr_free(x);
+    return st;
+}
+
+static fr_status write_weights(const char *dir, const fr_named_tensor *tensors, size_t count,
+                               fr_named_tensor *named, fr_tensor *halves) {
+    static const fr_meta_pair format = {"format", "pt"};
+    for (size_t i = 0; i < count; i++) {
+        FR_TRY(halve(tensors[i].name, tensors[i].tensor, &halves[i]));
+        named[i] = (fr_named_tensor){tensors[i].name, &halves[i]};
+    }
+    char *path = fr_path_join(dir, "model.safetensors");
+    if (!path) return FR_NOMEM;
+    fr_status st = fr_safetensors_write(path, named, count, &format, 1);
+    fr_free(path);
+    return st;
+}
+
+fr_status fr_model_folder_write(const char *dir, const fr_llama *m, const fr_named_tensor *tensors,
+                                size_t count) {
+    fr_named_tensor *named = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *named);
+    fr_tensor *halves = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *halves);
+    fr_status st = named && halves ? fr_make_dirs(dir) : FR_NOMEM;
+    if (!st) st = write_weights(dir, tensors, count, named, halves);
+    if (!st) st = write_generation(dir, m);
+    if (!st) st = write_config(dir, m);
+    for (size_t i = 0; halves && i < count; i++) fr_free(halves[i].data);
+    fr_free(halves);
+    fr_free(named);
+    return st;
+}
+
+fr_status fr_llama_save(const char *dir, const fr_llama *m, fr_session *s, const fr_graph *g) {
+    fr_named_tensor *list = fr_alloc_array(FR_MEM_OTHER, g->value_count + 1, sizeof *list);
+    size_t count = 0;
+    fr_status st = list ? FR_OK : FR_NOMEM;
+    for (fr_val v = 1; !st && (size_t)v < g->value_count; v++) {
+        const fr_value *value = fr_value_of(g, v);
+        if (value->kind != FR_VALUE_PARAM || value->parts || strstr(value->name, ".lora_"))
+            continue;
+        const fr_tensor *t = fr_session_tensor(s, v);
+        if (!t) st = fr_fail(FR_INVALID, "The parameter '%s' has no value to write.", value->name);
+        list[count++] = (fr_named_tensor){value->name, t};
+    }
+    if (!st) st = fr_model_folder_write(dir, m, list, count);
+    fr_free(list);
+    return st;
+}
