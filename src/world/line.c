@@ -122,7 +122,8 @@ static bool judge_caption(const fr_line *asked, const char *said, char reason[96
 static uint64_t make_caption(fr_rng *r, fr_line *out) {
     fr_scene s;
     char text[FR_CAPTION_TEXT];
-    fr_scene_make(fr_rng_u64(r), fr_rng_u64(r), 64, FR_ALL_TAGS, FR_SPLIT_ALL, &s);
+    uint64_t seed = fr_rng_u64(r), index = fr_rng_u64(r);
+    fr_scene_make(seed, index, 64, FR_ALL_TAGS, FR_SPLIT_ALL, &s);
     fr_prompt_text(&s.prompt, text);
     fr_line_add_text(out, "%s", text);
     return fr_line_hash(text, strlen(text));

@@ -50,9 +50,9 @@ static void say_problem(fr_rng *r, fr_line *out, int a, char sign, const char *w
     fr_line_add_text(out, " %d%s", result, how < 2 ? "" : ".");
 }
 
-/* 0..99, one in eight of one digit. */
+/* 0..99, one in five of one digit. */
 static int draw_number(fr_rng *r) {
-    return (int)(fr_rng_below(r, 8) ? 10 + fr_rng_below(r, 90) : fr_rng_below(r, 10));
+    return (int)(fr_rng_below(r, 5) ? 10 + fr_rng_below(r, 90) : fr_rng_below(r, 10));
 }
 
 /* The order does not matter: who saw 48 + 23 knows 23 + 48. Nor with a difference: only its sign turns. */

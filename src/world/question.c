@@ -31,9 +31,9 @@ static int below(fr_rng *r, int n) {
     return (int)fr_rng_below(r, (uint32_t)n);
 }
 
-/* Another of n than `not`. */
-static int other(fr_rng *r, int n, int not ) {
-    return not < 0 ? below(r, n) : (not +1 + below(r, n - 1)) % n;
+/* One of n, but not this one. */
+static int other(fr_rng *r, int n, int than) {
+    return (than + 1 + below(r, n - 1)) % n;
 }
 
 /* ---- words ---- */
@@ -89,15 +89,26 @@ static bool stands_already(const group *g, int groups, const group *one) {
     return false;
 }
 
+/* One statement a draw: within one, a compiler may choose the order. */
+static group draw_group(fr_rng *r, int most) {
+    group g;
+    g.count = 1 + below(r, most);
+    g.colour = below(r, FR_COLOURS);
+    g.class = below(r, FR_SHAPE_CLASSES);
+    return g;
+}
+
 /* A group that counts. */
 static group one_that_fits(fr_rng *r, wanted w) {
-    return (group){1, w.colour == ANY ? below(r, FR_COLOURS) : w.colour,
-                   w.class == ANY ? below(r, FR_SHAPE_CLASSES) : w.class};
+    group g = draw_group(r, 1);
+    if (w.colour != ANY) g.colour = w.colour;
+    if (w.class != ANY) g.class = w.class;
+    return g;
 }
 
 /* A group that does not, but has mostly something of what is asked for. */
 static group one_that_misleads(fr_rng *r, wanted w) {
-    group g = {1 + below(r, 3), below(r, FR_COLOURS), below(r, FR_SHAPE_CLASSES)};
+    group g = draw_group(r, 3);
     if (w.colour != ANY && w.class != ANY && below(r, 3)) {
         if (below(r, 2))
             g.colour = w.colour;
@@ -188,7 +199,8 @@ uint64_t fr_line_how_many_of(fr_rng *r, fr_line *out) {
     static const int lots[10] = {3, 3, 4, 4, 4, 3, 3, 1, 1, 1};
     static const int one_group[10] = {3, 3, 3, 3, 3};
     bool class_too = below(r, 2);
-    wanted w = {below(r, FR_COLOURS), class_too ? below(r, FR_SHAPE_CLASSES) : ANY};
+    group one = draw_group(r, 1);
+    wanted w = {one.colour, class_too ? one.class : ANY};
     return count_shapes(r, out, w, class_too ? one_group : lots, class_too ? 1 : 3);
 }
 
@@ -197,13 +209,12 @@ uint64_t fr_line_how_many_of(fr_rng *r, fr_line *out) {
 uint64_t fr_line_colour(fr_rng *r, fr_line *out) {
     group g[MOST_GROUPS];
     int groups = 1 + below(r, MOST_GROUPS);
-    g[0] = (group){below(r, 3) ? 1 : 2 + below(r, 3), below(r, FR_COLOURS),
-                   below(r, FR_SHAPE_CLASSES)};
+    g[0] = draw_group(r, 4);
+    if (below(r, 2)) g[0].count = 1;
     group asked = g[0];
     for (int i = 1; i < groups;) {
-        g[i] = (group){below(r, 2) ? 1 : 2 + below(r, 3), below(r, FR_COLOURS),
-                       other(r, FR_SHAPE_CLASSES, asked.class)};
-        i += !stands_already(g, i, &g[i]);
+        g[i] = draw_group(r, 4);
+        i += g[i].class != asked.class && !stands_already(g, i, &g[i]);
     }
     shuffle(r, g, groups);
     add_scene(r, out, g, groups);
@@ -225,7 +236,7 @@ uint64_t fr_line_colour(fr_rng *r, fr_line *out) {
 static int draw_row(fr_rng *r, group *g) {
     int n = 2 + below(r, MOST_IN_ROW - 1);
     for (int i = 0; i < n;) {
-        g[i] = (group){1, below(r, FR_COLOURS), below(r, FR_SHAPE_CLASSES)};
+        g[i] = draw_group(r, 1);
         i += !stands_already(g, i, &g[i]);
     }
     return n;
