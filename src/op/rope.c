@@ -2,7 +2,8 @@
  *
  * Pair i of an axis turns by pos * theta^(-2 i / axis_dim). The angle is made and reduced in double,
  * so that positions of 10^5 and beyond keep their place on the circle; cosine and sine are made
- * once a token for all heads. The gradient is the same turn backwards. */
+ * once a position, for all heads and for all of a batch that stand there. The gradient is the same
+ * turn backwards. */
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ typedef struct rope_attr {
 } rope_attr;
 
 enum { IN_X, IN_POS, IN_FREQ };
-enum { TOKENS = 16 }; /* in one item of work */
+enum { TOKENS = 8 }; /* positions in one item of work */
 
 static int64_t turned(const rope_attr *at) {
     return (int64_t)at->axis_dim[0] + at->axis_dim[1] + at->axis_dim[2];
@@ -96,6 +97,12 @@ static int64_t pairs_padded(const rope_attr *at) {
     return turned(at) / 2 + 16;
 }
 
+/* That have angles of their own. */
+static int64_t positions(const fr_call *c) {
+    const fr_tensor *x = &c->in[IN_X];
+    return c->in[IN_POS].rank == 3 ? x->dim[0] * x->dim[1] : x->dim[1];
+}
+
 static size_t scratch(const fr_call *c) {
     rope_attr at = settled(c);
     size_t table = fr_round_up((size_t)pairs_padded(&at) * sizeof(double), FR_ALIGN);
@@ -144,23 +151,30 @@ static void row(const rope_run *r, const char *x, char *y, const float *cosine, 
         memcpy(y + (size_t)at * size, x + (size_t)at * size, (size_t)(dim - at) * size);
 }
 
+static void turn_token(const rope_run *r, int64_t b, int64_t token, const float *cosine,
+                       const float *sine) {
+    const fr_tensor *x = &r->c->in[IN_X], *y = &r->c->out[0];
+    const size_t size = x->dtype == FR_BF16 ? 2 : 4;
+    for (int64_t h = 0; h < x->dim[2]; h++) {
+        int64_t from = b * x->stride[0] + token * x->stride[1] + h * x->stride[2];
+        int64_t to = ((b * x->dim[1] + token) * x->dim[2] + h) * x->dim[3];
+        row(r, (char *)x->data + (size_t)from * size, (char *)y->data + (size_t)to * size, cosine,
+            sine);
+    }
+}
+
+/* Some positions; where all of the batch stand at the same, all of them at once. */
 static void item(void *arg, size_t thread, size_t i) {
     const rope_run *r = arg;
-    const fr_tensor *x = &r->c->in[IN_X], *y = &r->c->out[0], *pos = &r->c->in[IN_POS];
-    const size_t size = x->dtype == FR_BF16 ? 2 : 4;
+    const fr_tensor *x = &r->c->in[IN_X], *pos = &r->c->in[IN_POS];
     float *cosine = (float *)(void *)(r->scratch + thread * r->per_thread);
     float *sine = cosine + pairs_padded(&r->at);
-    const int64_t first = (int64_t)i * TOKENS, all = x->dim[0] * x->dim[1];
-    for (int64_t t = first; t < FR_MIN(first + TOKENS, all); t++) {
-        const int64_t b = t / x->dim[1], token = t % x->dim[1];
-        const int64_t where = pos->rank == 3 ? t : token;
-        angles(r, (const int32_t *)pos->data + where * r->at.axes, cosine, sine);
-        for (int64_t h = 0; h < x->dim[2]; h++) {
-            int64_t from = b * x->stride[0] + token * x->stride[1] + h * x->stride[2];
-            int64_t to = (t * x->dim[2] + h) * x->dim[3];
-            row(r, (char *)x->data + (size_t)from * size, (char *)y->data + (size_t)to * size,
-                cosine, sine);
-        }
+    const int64_t first = (int64_t)i * TOKENS, end = FR_MIN(first + TOKENS, positions(r->c));
+    const int64_t batch = pos->rank == 3 ? 1 : x->dim[0];
+    for (int64_t t = first; t < end; t++) {
+        angles(r, (const int32_t *)pos->data + t * r->at.axes, cosine, sine);
+        for (int64_t b = 0; b < batch; b++)
+            turn_token(r, pos->rank == 3 ? t / x->dim[1] : b, t % x->dim[1], cosine, sine);
     }
 }
 
@@ -170,8 +184,7 @@ static fr_status run(const fr_call *c) {
     r.per_thread = fr_round_up((size_t)pairs_padded(&r.at) * sizeof(double), FR_ALIGN);
     r.scratch = (char *)c->scratch + r.per_thread;
     frequencies(&r);
-    const int64_t tokens = c->in[IN_X].dim[0] * c->in[IN_X].dim[1];
-    fr_pool_run_thread(c->pool, (size_t)((tokens + TOKENS - 1) / TOKENS), item, &r);
+    fr_pool_run_thread(c->pool, (size_t)((positions(c) + TOKENS - 1) / TOKENS), item, &r);
     return FR_OK;
 }
 
