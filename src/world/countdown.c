@@ -87,7 +87,7 @@ static uint64_t problem_of(const char *digits, int target) {
 /* A postfix expression over the n digits in a random order: push while there is one, apply where two are. */
 static int draw_expression(fr_rng *r, const char *digits, int n, char out[2 * MOST]) {
     char order[MOST];
-    int stack[MOST], depth = 0, pushed = 0, length = 0;
+    int stack[MOST] = {0}, depth = 0, pushed = 0, length = 0;
     memcpy(order, digits, (size_t)n);
     for (int i = n - 1; i > 0; i--) {
         int j = (int)fr_rng_below(r, (uint32_t)i + 1);

@@ -4,15 +4,14 @@
 
 #include "world/scene.h"
 
-enum { GIRLS = 10, NAMES = 2 * GIRLS };
+enum { GIRLS = 8, NAMES = 2 * GIRLS };
 
-static const char *const names[NAMES + 1] = {"Mia",  "Anna", "Lily", "Zoe",  "Ella", "Emma", "Nora",
-                                             "Ruth", "Ida",  "Sara", "Tom",  "Ben",  "Max",  "Leo",
-                                             "Sam",  "Jack", "Paul", "Finn", "Noah", "Otto", NULL};
-static const char *const items[] = {"ball",  "kite",    "boat",  "drum",  "doll", "car",
-                                    "bell",  "hat",     "top",   "train", "cup",  "book",
-                                    "scarf", "whistle", "robot", "bag",   NULL};
-/* Each with its preposition; the place alone begins behind it. */
+static const char *const names[NAMES + 1] = {"Mia",  "Anna", "Lily", "Zoe",  "Ella", "Emma",
+                                             "Nora", "Ruth", "Tom",  "Ben",  "Max",  "Leo",
+                                             "Sam",  "Jack", "Finn", "Otto", NULL};
+static const char *const items[] = {"ball", "kite",  "boat", "drum", "doll",  "car", "bell", "hat",
+                                    "top",  "train", "cup",  "book", "robot", "bag", NULL};
+/* Each with its preposition, and alone. */
 static const struct {
     const char *at, *place;
 } places[] = {
@@ -21,7 +20,6 @@ static const struct {
     {"in the forest", "the forest"},
     {"in the field", "the field"},
     {"in the yard", "the yard"},
-    {"in the village", "the village"},
     {"at the lake", "the lake"},
     {"at the beach", "the beach"},
     {"at the market", "the market"},
@@ -31,12 +29,10 @@ static const struct {
     {"by the pond", "the pond"},
     {"by the bridge", "the bridge"},
     {"on the hill", "the hill"},
-    {"on the playground", "the playground"},
     {NULL, NULL},
 };
 static const char *const animals[] = {"dog", "cat", "goat", "fox", "monkey", "pony", NULL};
-static const char *const covers[] = {"a bush",  "a tree", "a bench", "a big stone",
-                                     "a fence", "a leaf", NULL};
+static const char *const covers[] = {"a bush", "a tree", "a bench", "a big stone", NULL};
 
 bool fr_story_is_girl(int name) {
     return name < GIRLS;
@@ -116,8 +112,7 @@ const fr_story_sentence fr_story_sentences[] = {
     /* ---- what is given ---- */
     LINE(START, HAD, "%A had %k %i."),
     LINE(START, HAD, "%A loved %h %c %i."),
-    LINE(START, HAD, "%A got %k %i from %h father."),
-    LINE(START, HAD, "Once there was a child named %A, who had %k %i."),
+    LINE(START, HAD, "%A got %k %i one day."),
     LINE(START, MET, "One day %A and %B were %p."),
     LINE(START, MET, "%A and %h friend %B went to %w."),
     LINE(START, MET, "One morning %A met %B %p."),
@@ -128,8 +123,8 @@ const fr_story_sentence fr_story_sentences[] = {
     LINE(START, DUO, "One day %A took %h %c %i to %w to show it to %B."),
     LINE(START, DUO, "%A and %B played %p with the %c %i that %A had."),
     LINE(HAD, SOLO, "One day %s took it to %w."),
-    LINE(HAD, SOLO, "%S liked to play with it %p."),
-    LINE(HAD, SOLO, "One sunny morning %s went to %w with it."),
+    LINE(HAD, SOLO, "%S loved to play with it %p."),
+    LINE(HAD, SOLO, "In the morning %s went to %w with it."),
     LINE(HAD, DUO, "One day %s and %h friend %B took it to %w."),
     LINE(HAD, DUO, "%S showed it to %B %p."),
     LINE(HAD, DUO, "%B wanted to see it, so they met %p."),
@@ -140,9 +135,10 @@ const fr_story_sentence fr_story_sentences[] = {
     /* ---- left behind, missed, found ---- */
     DOES(SOLO, AWAY, FR_STORY_LEAVE | FR_STORY_GO, "Then %s ran to %d and forgot the %i."),
     DOES(SOLO, AWAY, FR_STORY_LEAVE | FR_STORY_GO,
-         "Later %s went to %d, but the %i stayed behind."),
+         "Then %s went to %d, but the %i was left behind."),
     DOES(SOLO, AWAY, FR_STORY_LEAVE | FR_STORY_GO, "%S put it down and walked on to %d."),
-    DOES(SOLO, AWAY, FR_STORY_LEAVE | FR_STORY_GO, "On the way to %d, the %i fell from %h pocket."),
+    DOES(SOLO, AWAY, FR_STORY_LEAVE | FR_STORY_GO,
+         "%S left for %d and did not see the %i fall down."),
     LINE(AWAY, GONE, "%S wanted to play, but the %i was gone."),
     LINE(AWAY, GONE, "%S looked %p, but the %i was not there."),
     LINE(AWAY, GONE, "Soon %s saw that the %i was gone."),
@@ -151,7 +147,7 @@ const fr_story_sentence fr_story_sentences[] = {
     LINE(GONE, SAD, "%S sat down and cried."),
     DOES(GONE, HAPPY, FR_STORY_BACK, "%S ran back to %l, and there was the %i."),
     DOES(GONE, HAPPY, FR_STORY_BACK, "So %A went back to %l and found it under %u."),
-    DOES(GONE, HAPPY, FR_STORY_BACK, "But a friendly %x had found it %q and gave it back."),
+    DOES(GONE, HAPPY, FR_STORY_BACK, "So %s went back to %l, where a little %x had found it."),
     DOES(SAD, HAPPY, FR_STORY_BACK, "Then %s went back to %l and found it behind %u."),
     DOES(SAD, HAPPY, FR_STORY_BACK, "%S walked all the way back to %l, and there it was."),
     DOES(SAD, HAPPY, FR_STORY_BACK, "At last %s ran back to %l and saw the %i next to %u."),
@@ -169,18 +165,18 @@ const fr_story_sentence fr_story_sentences[] = {
 
     /* ---- in the mud ---- */
     LINE(SOLO, DIRTY, "Then the %i fell into the mud."),
-    LINE(SOLO, DIRTY, "Splash, it fell into deep mud!"),
-    LINE(SOLO, DIRTY, "It began to rain, and soon the %i was full of mud."),
+    LINE(SOLO, DIRTY, "Oh no, it fell down into the mud!"),
+    LINE(SOLO, DIRTY, "The %i fell down, and soon it was full of mud."),
     LINE(DIRTY, BROWN, "Now it was brown and not %c at all."),
-    LINE(DIRTY, BROWN, "Nobody could see that it was %c."),
+    LINE(DIRTY, BROWN, "%S could not see that it was %c."),
     LINE(DIRTY, BROWN, "\"My %i is not %c now,\" said %A."),
     LINE(BROWN, HAPPY, "So %s washed it until it was %c again."),
     LINE(BROWN, HAPPY, "But %A washed it with water, and soon it was clean."),
     DOES(BROWN, HAPPY, FR_STORY_GO, "%S took it to %d and washed it there."),
 
     /* ---- taken by an animal ---- */
-    LINE(SOLO, TAKEN, "Suddenly a little %x took the %i and ran away."),
-    LINE(SOLO, TAKEN, "A hungry %x came and took the %i."),
+    LINE(SOLO, TAKEN, "Then a little %x took the %i and ran away."),
+    LINE(SOLO, TAKEN, "A big %x came and took the %i."),
     LINE(SOLO, TAKEN, "Then a funny %x jumped up and took it."),
     DOES(TAKEN, CHASED, FR_STORY_GO, "%A ran after the %x, all the way to %d."),
     DOES(TAKEN, CHASED, FR_STORY_GO, "The %x ran to %d, and %A ran after it."),
@@ -192,36 +188,35 @@ const fr_story_sentence fr_story_sentences[] = {
     /* ---- asked for, lent, perhaps given ---- */
     LINE(DUO, ASKED, "\"May I play with it?\" asked %B."),
     LINE(DUO, ASKED, "%B wanted to play with the %i too."),
-    LINE(DUO, ASKED, "\"I wish I had a %i like that,\" said %B."),
+    LINE(DUO, ASKED, "\"Can I have the %i too?\" asked %B."),
     LINE(ASKED, REFUSED, "\"No, it is mine,\" said %A, and %B was sad."),
-    LINE(ASKED, REFUSED, "%A said no, and %B began to cry."),
-    LINE(ASKED, REFUSED, "But %A held it tight, and %B sat down alone."),
+    LINE(ASKED, REFUSED, "%A said no, and %B cried."),
+    LINE(ASKED, REFUSED, "But %A held it tight, and %B sat down and cried."),
     LINE(ASKED, LENT, "\"Here you are,\" said %A and gave it to %n."),
     LINE(ASKED, LENT, "%A smiled and gave %n the %i."),
-    LINE(ASKED, LENT, "\"Yes, but be careful,\" said %A."),
-    LINE(REFUSED, LENT, "Then %A felt sorry and gave %n the %i."),
-    LINE(REFUSED, LENT, "\"I am sorry, let us share it,\" said %A."),
-    LINE(REFUSED, LENT, "After a while %s went to %n and let %n have it."),
+    LINE(ASKED, LENT, "\"Yes, take it,\" said %A."),
+    LINE(REFUSED, LENT, "Then %A was sorry and gave %n the %i."),
+    LINE(REFUSED, LENT, "\"Let us play with it,\" said %A and gave it to %n."),
+    LINE(REFUSED, LENT, "Soon %s went to %n and let %n have it."),
     LINE(LENT, PLAYED, "%T played with it %p until the sun went down."),
-    LINE(LENT, PLAYED, "%B laughed and ran in a big circle with it."),
+    LINE(LENT, PLAYED, "%B laughed and ran up and down with it."),
     LINE(LENT, PLAYED, "%T had so much fun with the %i."),
-    LINE(PLAYED, END, "Then %t gave the %c %i back, and they went home as friends."),
+    LINE(PLAYED, END, "Then %t gave the %c %i back, and they went home."),
     LINE(PLAYED, END, "\"Thank you,\" said %B and gave %A the %c %i back."),
-    LINE(PLAYED, END, "In the evening %A had %h %c %i back and a good friend too."),
+    LINE(PLAYED, END, "That night %A had %h %c %i back and a good friend too."),
     DOES(LENT, HAPPY, FR_STORY_GIVE, "%B loved it so much that %A let %n keep it."),
     DOES(LENT, HAPPY, FR_STORY_GIVE, "\"You can keep it,\" said %A to %n."),
-    DOES(LENT, HAPPY, FR_STORY_GIVE,
-         "When %t wanted to give it back, %A said, \"It is yours now.\""),
+    DOES(LENT, HAPPY, FR_STORY_GIVE, "\"I give it to you,\" said %A and smiled."),
 
     /* ---- broken and mended ---- */
     LINE(DUO, BROKEN, "Then the %i fell down and broke."),
     LINE(DUO, BROKEN, "%B fell over a stone, and the %i broke."),
-    LINE(DUO, BROKEN, "Crack, the %i broke in two!"),
+    LINE(DUO, BROKEN, "Oh no, the %i broke in two!"),
     LINE(BROKEN, WEEPING, "%A cried and cried."),
     LINE(BROKEN, WEEPING, "\"My poor %i,\" said %A."),
     LINE(BROKEN, WEEPING, "%A looked at it and was very sad."),
     LINE(WEEPING, HAPPY, "\"I can help,\" said %B and mended the %i."),
-    LINE(WEEPING, HAPPY, "But %B had some glue, and soon the %i was as good as new."),
+    LINE(WEEPING, HAPPY, "But soon %B had mended it, and it was good again."),
     DOES(WEEPING, HAPPY, FR_STORY_GO, "%B took %m to %d, where an old man mended it."),
 
     /* ---- hidden and sought ---- */
@@ -229,7 +224,7 @@ const fr_story_sentence fr_story_sentences[] = {
     DOES(DUO, HIDDEN, FR_STORY_HIDE, "\"Close your eyes,\" said %B and hid the %i %y."),
     DOES(DUO, HIDDEN, FR_STORY_HIDE, "They played a game, and %B hid the %i %y."),
     LINE(HIDDEN, SEARCHED, "First %A looked %p, but it was not there."),
-    LINE(HIDDEN, SEARCHED, "%A looked under every stone %p and did not find it."),
+    LINE(HIDDEN, SEARCHED, "%A looked under the trees %p and did not find it."),
     LINE(HIDDEN, SEARCHED, "\"I can not find it %p,\" said %A."),
     DOES(SEARCHED, HAPPY, FR_STORY_BACK, "Then %s went to %l and found it under %u."),
     DOES(SEARCHED, HAPPY, FR_STORY_BACK, "%B laughed and took %m to %l, and there it was."),
@@ -238,7 +233,7 @@ const fr_story_sentence fr_story_sentences[] = {
     /* ---- a race ---- */
     DOES(DUO, RACED, FR_STORY_GO, "\"Let us race to %d,\" said %B."),
     DOES(DUO, RACED, FR_STORY_GO, "They ran a race to %d."),
-    DOES(DUO, RACED, FR_STORY_GO, "\"Who is first at %d gets the %i,\" said %A."),
+    DOES(DUO, RACED, FR_STORY_GO, "\"The first at %d gets the %i,\" said %A."),
     LINE(RACED, LOST_RACE, "%B was faster and won."),
     LINE(RACED, LOST_RACE, "%A ran fast, but %B ran faster."),
     LINE(RACED, LOST_RACE, "%A fell down on the way, so %B won the race."),
@@ -250,7 +245,7 @@ const fr_story_sentence fr_story_sentences[] = {
     DOES(LOST_RACE, HAPPY, FR_STORY_GIVE, "%A was a good friend and let %n have the %i."),
     LINE(WON_RACE, HAPPY, "\"You can keep your %i,\" said %B and laughed."),
     LINE(WON_RACE, HAPPY, "So %s could keep the %i."),
-    LINE(WON_RACE, HAPPY, "\"Well done,\" said %B, and they sat down to rest."),
+    LINE(WON_RACE, HAPPY, "\"Well done,\" said %B, and they sat down %p."),
 
     /* ---- endings ---- */
     LINE(HAPPY, END, "%o was happy and took the %c %i home."),
