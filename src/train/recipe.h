@@ -16,6 +16,9 @@ typedef struct fr_recipe fr_recipe;
 fr_status fr_recipe_open(const char *path, fr_recipe **out);
 fr_status fr_recipe_set(fr_recipe *r, const char *assignment); /* "key=value", as --set has it */
 void fr_recipe_free(fr_recipe *r);
+/* As opened; and the folder in which it lies, which relative paths in it begin at. */
+const char *fr_recipe_path(const fr_recipe *r);
+const char *fr_recipe_folder(const fr_recipe *r);
 
 /* Typed; what is absent is the fallback; out of lo..hi is refused, naming file and line. */
 fr_status fr_recipe_i64(fr_recipe *r, const char *key, int64_t fallback, int64_t lo, int64_t hi,
@@ -31,5 +34,12 @@ fr_status fr_recipe_word(fr_recipe *r, const char *key, const char *const *words
 fr_status fr_recipe_done(const fr_recipe *r);
 /* The settings in force, a line each, sorted; fr_free it. Its hash says whether a checkpoint is of this recipe. */
 char *fr_recipe_print(const fr_recipe *r);
+/* Does a file of an earlier fr_recipe_print say the same? free_keys: a list, ended by NULL, of keys that may
+ * differ. The message names the first other key that does. */
+fr_status fr_recipe_same(const fr_recipe *r, const char *path, const char *const *free_keys);
+
+/* The file of a recipe: a path, or a bare name: NAME.recipe in $FRUGAL_RECIPES, or in the folder of recipes
+ * that belongs to the program. fr_free it; NULL and a message: there is none. */
+char *fr_recipe_find(const char *name);
 
 #endif

@@ -77,4 +77,6 @@ size_t fr_trainer_state_bytes(const fr_trainer *t);
 fr_status fr_trainer_save(fr_trainer *t, const char *path);
 fr_status fr_trainer_resume(fr_trainer *t, const char *path);
 
+#include "train/run.h"
+
 #endif

@@ -1,0 +1,162 @@
+/* learner.c: builds the model twice: once with gradients for the trainer, once forward alone. The parameters are
+ * copied from the first to the second before it is asked, which costs nothing beside the asking. */
+#include "train/learner.h"
+
+#include <string.h>
+
+#include "train/lines.h"
+
+/* ---- making ---- */
+
+static fr_status make_trainer(fr_learner *l, fr_pool *pool) {
+    const fr_job *j = l->job;
+    l->graph = fr_graph_new();
+    if (!l->graph) return FR_NOMEM;
+    fr_val loss = fr_llama_loss(l->graph, &l->model, &j->model_opts, j->rows, j->tokens);
+    return fr_trainer_new(l->graph, loss, &j->train, pool, &l->trainer);
+}
+
+static fr_status make_look(fr_learner *l, fr_pool *pool) {
+    const fr_job *j = l->job;
+    fr_llama_opts opts = {.weights = j->model_opts.weights};
+    l->look = fr_graph_new();
+    if (!l->look) return FR_NOMEM;
+    fr_output(l->look, "loss", fr_llama_loss(l->look, &l->model, &opts, j->rows, j->tokens));
+    return fr_session_new_with(l->look, &(fr_session_opts){.pool = pool, .train = true},
+                               &l->looking);
+}
+
+/* The lines for validation are the same at every look, so they are made once. */
+static fr_status make_unseen(fr_learner *l) {
+    const fr_source *s = &l->unseen;
+    size_t count = (size_t)l->job->validate_batches;
+    l->batches = fr_alloc(FR_MEM_OTHER, count * (size_t)s->inputs * sizeof *l->batches);
+    if (!l->batches) return FR_NOMEM;
+    for (size_t b = 0; b < count; b++) {
+        fr_tensor *in = l->batches + b * (size_t)s->inputs;
+        for (int k = 0; k < s->inputs; k++) {
+            in[k] = s->shape[k];
+            in[k].data = fr_alloc(FR_MEM_OTHER, fr_bytes(&in[k]));
+            if (!in[k].data) return FR_NOMEM;
+        }
+        FR_TRY(s->fill(s->self, b, in));
+    }
+    return FR_OK;
+}
+
+static fr_status make(fr_learner *l, fr_pool *pool) {
+    const fr_job *j = l->job;
+    fr_lines_opts lines = {.tokenizer = l->tokenizer,
+                           .seed = j->seed,
+                           .split = FR_LINES_TRAIN,
+                           .rows = j->rows,
+                           .tokens = j->tokens,
+                           .prompt_loss = j->prompt_loss};
+    FR_TRY(fr_lines_source(&lines, &l->data));
+    lines.split = FR_LINES_VALIDATION;
+    lines.prompt_loss = 0;
+    FR_TRY(fr_lines_source(&lines, &l->unseen));
+    FR_TRY(make_trainer(l, pool));
+    if (j->validate_every) FR_TRY(make_unseen(l));
+    return make_look(l, pool);
+}
+
+fr_status fr_learner_new(const fr_job *job, const fr_tokenizer *tokenizer, fr_pool *pool,
+                         fr_learner **out) {
+    *out = NULL;
+    fr_learner *l = fr_alloc(FR_MEM_OTHER, sizeof *l);
+    if (!l) return FR_NOMEM;
+    l->job = job;
+    l->tokenizer = tokenizer;
+    l->model = job->model;
+    l->model.vocab = fr_tokenizer_size(tokenizer);
+    l->model.bos = fr_tokenizer_bos(tokenizer);
+    l->model.eos = fr_tokenizer_eos(tokenizer);
+    fr_status st = make(l, pool);
+    if (st) {
+        fr_learner_free(l);
+        return st;
+    }
+    *out = l;
+    return FR_OK;
+}
+
+void fr_learner_free(fr_learner *l) {
+    if (!l) return;
+    size_t count = (size_t)l->job->validate_batches * (size_t)l->unseen.inputs;
+    for (size_t i = 0; l->batches && i < count; i++) fr_free(l->batches[i].data);
+    fr_free(l->batches);
+    if (l->data.free) l->data.free(l->data.self);
+    if (l->unseen.free) l->unseen.free(l->unseen.self);
+    fr_session_free(l->looking);
+    fr_trainer_free(l->trainer);
+    fr_graph_free(l->look);
+    fr_graph_free(l->graph);
+    fr_free(l);
+}
+
+fr_status fr_learner_start(fr_learner *l) {
+    return fr_llama_init(fr_trainer_session(l->trainer), l->graph, &l->model, l->job->seed);
+}
+
+/* ---- looking ---- */
+
+static fr_status copy_each(fr_learner *l) {
+    fr_session *from = fr_trainer_session(l->trainer);
+    for (size_t v = 0; v < l->look->value_count; v++) {
+        const fr_value *value = l->look->values[v];
+        if (value->kind != FR_VALUE_PARAM) continue;
+        const fr_tensor *t = fr_session_tensor(from, fr_graph_find(l->graph, value->name));
+        if (!t) return fr_fail(FR_INVALID, "the training has no parameter %s", value->name);
+        FR_TRY(fr_session_set(l->looking, (fr_val)v, t));
+    }
+    fr_session_params_changed(l->looking);
+    return FR_OK;
+}
+
+/* What is looked at and written are the averages, where the recipe wants them. */
+static fr_status copy_parameters(fr_learner *l) {
+    bool averages = l->job->train.ema > 0;
+    if (averages) FR_TRY(fr_trainer_swap_ema(l->trainer));
+    fr_status st = copy_each(l);
+    if (averages) {
+        fr_status back = fr_trainer_swap_ema(l->trainer);
+        if (!st) st = back;
+    }
+    return st;
+}
+
+static int64_t counted(const fr_tensor *target) {
+    const int32_t *id = target->data;
+    int64_t n = 0;
+    for (int64_t i = 0; i < fr_values(target); i++) n += id[i] >= 0;
+    return n;
+}
+
+fr_status fr_learner_validate(fr_learner *l, double *loss) {
+    double sum = 0, tokens = 0;
+    int inputs = l->unseen.inputs;
+    FR_TRY(copy_parameters(l));
+    for (int64_t b = 0; b < l->job->validate_batches; b++) {
+        const fr_tensor *in = l->batches + b * inputs;
+        float mean;
+        FR_TRY(fr_session_run(l->looking, in, inputs));
+        FR_TRY(fr_tensor_to_f32(fr_session_output(l->looking, "loss"), &mean));
+        double n = (double)counted(&in[1]);
+        sum += (double)mean * n;
+        tokens += n;
+    }
+    *loss = tokens ? sum / tokens : 0;
+    return FR_OK;
+}
+
+/* ---- the folder ---- */
+
+fr_status fr_learner_write(fr_learner *l, const char *folder) {
+    FR_TRY(copy_parameters(l));
+    FR_TRY(fr_llama_save(folder, &l->model, l->looking, l->look));
+    char *path = fr_path_join(folder, "tokenizer.json");
+    fr_status st = path ? fr_tokenizer_save(l->tokenizer, path) : FR_NOMEM;
+    fr_free(path);
+    return st;
+}

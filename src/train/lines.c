@@ -1,0 +1,102 @@
+/* lines.c: packs lines into the rows of a batch, whole lines only.
+ *
+ * The lines of batch b are those from b * 2^20 on, so a batch is a function of the seed and its number. Each line
+ * goes into the first row that still has room; when a line fits into none, it is left out and a few more are tried.
+ * So hardly a line in a hundred is left out, and long ones hardly more often than short ones. */
+#include "train/lines.h"
+
+#include <string.h>
+
+#define LINES_A_BATCH ((uint64_t)1 << 20)
+#define TRIES         16 /* lines that may fit nowhere before the batch is done */
+
+typedef struct lines {
+    fr_lines_opts o;
+    int32_t eos;
+    uint64_t lot; /* the stream of random numbers that says which prompts count */
+} lines;
+
+fr_status fr_lines_encode(const fr_tokenizer *t, const fr_line *line, fr_tokens *out,
+                          size_t *prompt) {
+    size_t given = (size_t)line->prompt, first = out->count;
+    FR_TRY(fr_tokens_add(out, fr_tokenizer_bos(t)));
+    FR_TRY(fr_tokenizer_encode(t, line->text, given, 0, out));
+    *prompt = out->count - first;
+    FR_TRY(fr_tokenizer_encode(t, line->text + given, (size_t)line->bytes - given, 0, out));
+    return fr_tokens_add(out, fr_tokenizer_eos(t));
+}
+
+/* Captions and stories are to be said whole; of a question, what is asked is learned now and then. */
+static bool prompt_counts(const lines *l, const fr_line *line, uint64_t index) {
+    if (line->task == FR_LINE_CAPTION || line->task == FR_LINE_STORY) return true;
+    float u;
+    fr_random_uniform(l->o.seed, l->lot, index, &u, 1);
+    return (double)u < l->o.prompt_loss;
+}
+
+/* Each token is to be followed by the next; behind the last of a line nothing counts. */
+static void place(const fr_tokens *t, size_t uncounted, int32_t *tokens, int32_t *target) {
+    for (size_t i = 0; i < t->count; i++) {
+        tokens[i] = t->ids[i];
+        target[i] = i + 1 < t->count && i + 1 >= uncounted ? t->ids[i + 1] : -1;
+    }
+}
+
+static int64_t first_with_room(const int64_t *used, int64_t rows, int64_t tokens, int64_t need) {
+    for (int64_t r = 0; r < rows; r++)
+        if (tokens - used[r] >= need) return r;
+    return -1;
+}
+
+static fr_status pack(const lines *l, uint64_t number, int32_t *tokens, int32_t *target,
+                      int64_t *used, fr_tokens *line_tokens) {
+    int misses = 0;
+    for (uint64_t i = 0; i < LINES_A_BATCH && misses < TRIES; i++) {
+        fr_line line;
+        size_t prompt;
+        uint64_t index = number * LINES_A_BATCH + i;
+        fr_line_make(l->o.seed, index, -1, l->o.split, &line);
+        line_tokens->count = 0;
+        FR_TRY(fr_lines_encode(l->o.tokenizer, &line, line_tokens, &prompt));
+        int64_t row = first_with_room(used, l->o.rows, l->o.tokens, (int64_t)line_tokens->count);
+        if (row < 0) {
+            misses++;
+            continue;
+        }
+        int64_t at = row * l->o.tokens + used[row];
+        place(line_tokens, prompt_counts(l, &line, index) ? 0 : prompt, tokens + at, target + at);
+        used[row] += (int64_t)line_tokens->count;
+    }
+    return FR_OK;
+}
+
+static fr_status fill(void *self, uint64_t number, fr_tensor *inputs) {
+    const lines *l = self;
+    int32_t *tokens = inputs[0].data, *target = inputs[1].data, *pos = inputs[2].data;
+    int64_t values = l->o.rows * l->o.tokens;
+    fr_tokens line = {0};
+    int64_t *used = fr_alloc(FR_MEM_OTHER, (size_t)l->o.rows * sizeof *used);
+    if (!used) return FR_NOMEM;
+    for (int64_t i = 0; i < values; i++) tokens[i] = l->eos, target[i] = -1;
+    for (int64_t i = 0; i < l->o.tokens; i++) pos[i] = (int32_t)i;
+    fr_status st = pack(l, number, tokens, target, used, &line);
+    fr_free(line.ids);
+    fr_free(used);
+    return st;
+}
+
+fr_status fr_lines_source(const fr_lines_opts *o, fr_source *out) {
+    if (o->rows < 1 || o->tokens < 8)
+        return fr_fail(FR_INVALID, "a batch of text wants rows of 8 tokens or more");
+    if (fr_tokenizer_bos(o->tokenizer) < 0 || fr_tokenizer_eos(o->tokenizer) < 0)
+        return fr_fail(FR_INVALID,
+                       "the tokenizer has no tokens for the begin and the end of a text");
+    lines *l = fr_alloc(FR_MEM_OTHER, sizeof *l);
+    if (!l) return FR_NOMEM;
+    *l = (lines){*o, fr_tokenizer_eos(o->tokenizer), fr_random_stream("train/prompt")};
+    fr_tensor grid = fr_tensor_make(FR_I32, 2, (int64_t[]){o->rows, o->tokens}, NULL);
+    fr_tensor pos = fr_tensor_make(FR_I32, 2, (int64_t[]){o->tokens, 1}, NULL);
+    *out = (fr_source){
+        .self = l, .inputs = 3, .shape = {grid, grid, pos}, .fill = fill, .free = fr_free};
+    return FR_OK;
+}
