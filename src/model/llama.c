@@ -123,6 +123,7 @@ static fr_val body(build *b, fr_val ids, fr_val pos) {
     enter(b, "", "model.embed_tokens");
     fr_val table = matrix(b, "weight", b->m->vocab, b->m->width);
     fr_val x = fr_embedding(b->g, table, ids);
+    if (b->o && b->o->flow != FR_NOTYPE && b->o->flow != b->type) x = fr_cast(b->g, x, b->o->flow);
     fr_scope_end(b->g);
     for (b->layer = 0; b->layer < b->m->layers; b->layer++) {
         if (b->o && b->o->recompute) fr_recompute_begin(b->g, "layer");

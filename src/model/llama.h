@@ -23,6 +23,7 @@ fr_status fr_llama_write(const fr_llama *m, fr_dtype weights, fr_json **out);
 
 typedef struct fr_llama_opts {
     fr_dtype weights; /* of matrices, norms and what flows: FR_F32 or FR_BF16; FR_NOTYPE: f32 */
+    fr_dtype flow;    /* of what flows, when it is another type: FR_F32 over weights of bf16 */
     bool recompute;   /* layers are computed again in the backward pass */
     int lora_rank; /* 0: none; else every linear gets W + (alpha / rank) B A, named as PEFT names them */
     float lora_alpha;

@@ -1,0 +1,350 @@
+/* test_generate.c: token by token over pages is what the whole graph says at once; neighbours in a batch, pieces of
+ * long prompts and places that are used again change nothing; sampling draws what it should. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "text/generate.h"
+#include "text/pages.h"
+
+static void ok(fr_status st) {
+    if (st) fail_msg("%s", fr_message());
+}
+static void fails(fr_status st, const char *text) {
+    assert_int_not_equal(st, FR_OK);
+    if (!strstr(fr_message(), text)) fail_msg("no \"%s\" in: %s", text, fr_message());
+}
+
+/* ---- a random model in a folder ---- */
+
+enum { VOCAB = 90, CONTEXT = 400 };
+
+static char dir[] = "/tmp/frugal-generate-XXXXXX";
+static fr_model model;
+static fr_pool *pool;
+
+static void write_model(void) {
+    fr_llama m = {.vocab = VOCAB,
+                  .width = 48,
+                  .hidden = 64,
+                  .layers = 2,
+                  .heads = 6,
+                  .kv_heads = 2,
+                  .head_dim = 16,
+                  .context = CONTEXT,
+                  .eps = 1e-5f,
+                  .theta = 10000,
+                  .tied = false,
+                  .bos = 0,
+                  .eos = 1};
+    fr_graph *g = fr_graph_new();
+    fr_session *s;
+    fr_output(g, "loss", fr_llama_loss(g, &m, NULL, 1, 2));
+    ok(fr_session_new(g, &s));
+    ok(fr_session_init_random(s, 7, 0.25f));
+    ok(fr_llama_save(dir, &m, s, g));
+    fr_session_free(s);
+    fr_graph_free(g);
+    ok(fr_model_open(dir, &model));
+}
+
+/* The logits behind every token of a text, from the graph without a cache. */
+typedef struct whole {
+    fr_graph *g;
+    fr_session *s;
+} whole;
+
+static whole open_whole(void) {
+    whole w = {.g = fr_graph_new()};
+    fr_val ids = fr_input(w.g, "ids", FR_I32, 2, (int64_t[]){1, 2});
+    fr_val pos = fr_input(w.g, "pos", FR_I32, 2, (int64_t[]){2, 1});
+    fr_val x = fr_llama_body(w.g, &model.llama, NULL, ids, pos);
+    fr_output(w.g, "logits", fr_llama_logits(w.g, &model.llama, NULL, x));
+    ok(fr_session_new(w.g, &w.s));
+    ok(fr_session_load(w.s, model.store));
+    return w;
+}
+
+static const float *whole_logits(whole *w, const fr_tokens *t) {
+    static int32_t pos[CONTEXT];
+    for (int32_t i = 0; i < CONTEXT; i++) pos[i] = i;
+    int64_t n = (int64_t)t->count;
+    fr_tensor in[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){1, n}, t->ids),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){n, 1}, pos)};
+    ok(fr_session_run(w->s, in, 2));
+    return fr_session_output(w->s, "logits")->data;
+}
+
+static void close_whole(whole *w) {
+    fr_session_free(w->s);
+    fr_graph_free(w->g);
+}
+
+static fr_generator *open_generator(int32_t batch, fr_kv_kind pages, fr_dtype weights) {
+    fr_generator *g;
+    fr_generator_opts o = {.pool = pool, .batch = batch, .pages = pages, .weights = weights};
+    ok(fr_generator_new(&model.llama, model.store, &o, &g));
+    return g;
+}
+
+static fr_tokens prompt_of(uint64_t number, int count) {
+    fr_tokens t = {0};
+    fr_rng r = fr_rng_new(11, number);
+    for (int i = 0; i < count; i++)
+        ok(fr_tokens_add(&t, (int32_t)(2 + fr_rng_below(&r, VOCAB - 2))));
+    return t;
+}
+
+static void free_all(fr_tokens *t, size_t n) {
+    for (size_t i = 0; i < n; i++) fr_free(t[i].ids);
+}
+
+/* ---- greedy ---- */
+
+enum { PROMPTS = 9 };
+static const int lengths[PROMPTS] = {1, 5, 64, 63, 17, 300, 128, 2, 33};
+static const fr_generate_opts greedy = {.most = 40, .past_end = true};
+
+/* Every token is the likeliest after those before it, up to what 11 bits of a key can shift. */
+static void follow(whole *w, const fr_tokens *prompt, const fr_tokens *made, double slack) {
+    fr_tokens all = {0};
+    for (size_t i = 0; i < prompt->count; i++) ok(fr_tokens_add(&all, prompt->ids[i]));
+    for (size_t i = 0; i < made->count; i++) ok(fr_tokens_add(&all, made->ids[i]));
+    const float *logits = whole_logits(w, &all);
+    for (size_t i = prompt->count; i < all.count; i++) {
+        const float *x = logits + (i - 1) * VOCAB;
+        int32_t best = 0;
+        for (int32_t v = 1; v < VOCAB; v++)
+            if (x[v] > x[best]) best = v;
+        double behind = (double)x[best] - (double)x[all.ids[i]];
+        if (behind > slack)
+            fail_msg("token %zu is %d, and %d is %.3g likelier", i, all.ids[i], best, behind);
+    }
+    fr_free(all.ids);
+}
+
+static void test_greedy(void **state) {
+    (void)state;
+    whole w = open_whole();
+    fr_tokens prompts[PROMPTS], out[PROMPTS] = {0}, alone[PROMPTS] = {0};
+    fr_ended why[PROMPTS];
+    for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
+    fr_generator *g = open_generator(4, FR_KV_F16, FR_F32);
+    ok(fr_generate(g, prompts, PROMPTS, &greedy, out, why));
+    for (int i = 0; i < PROMPTS; i++) {
+        assert_int_equal(why[i], FR_ENDED_MOST);
+        assert_int_equal(out[i].count, 40);
+        follow(&w, &prompts[i], &out[i], 0.01);
+        ok(fr_generate(g, &prompts[i], 1, &greedy, &alone[i], NULL));
+        assert_int_equal(alone[i].count, 40);
+        assert_memory_equal(alone[i].ids, out[i].ids, 40 * sizeof(int32_t));
+    }
+    free_all(prompts, PROMPTS);
+    free_all(out, PROMPTS);
+    free_all(alone, PROMPTS);
+    fr_generator_free(g);
+    close_whole(&w);
+}
+
+/* With weights and pages of bf16, as models run: near what f32 says. */
+static void test_half(void **state) {
+    (void)state;
+    whole w = open_whole();
+    fr_tokens prompt = prompt_of(3, 50), out = {0};
+    fr_generator *g = open_generator(2, FR_KV_BF16, FR_NOTYPE);
+    ok(fr_generate(g, &prompt, 1, &greedy, &out, NULL));
+    follow(&w, &prompt, &out, 0.2);
+    fr_free(prompt.ids);
+    fr_free(out.ids);
+    fr_generator_free(g);
+    close_whole(&w);
+}
+
+/* ---- how a text ends ---- */
+
+typedef struct heard {
+    size_t count, most;
+    int32_t token[64];
+} heard;
+
+static bool hear(void *arg, size_t which, int32_t token) {
+    heard *h = arg;
+    assert_int_equal(which, 0);
+    h->token[h->count++] = token;
+    return h->count < h->most;
+}
+
+static void test_end(void **state) {
+    (void)state;
+    fr_generator *g = open_generator(3, FR_KV_BF16, FR_F32);
+    fr_tokens prompt = prompt_of(5, 20), out = {0}, longer = {0}, cut = {0},
+              full = prompt_of(6, 390);
+    fr_tokens tail = {0};
+    fr_ended why;
+    ok(fr_generate(g, &prompt, 1, &greedy, &out, &why));
+    /* A stop is where it stood in the text without one; what it stops is kept. */
+    size_t at = 7;
+    for (size_t i = 0; i < at; i++)
+        if (out.ids[i] == out.ids[at]) at = i;
+    fr_generate_opts o = greedy;
+    o.stop = &out.ids[at];
+    o.stops = 1;
+    ok(fr_generate(g, &prompt, 1, &o, &cut, &why));
+    assert_int_equal(why, FR_ENDED_STOP);
+    assert_int_equal(cut.count, at);
+    assert_memory_equal(cut.ids, out.ids, at * sizeof(int32_t));
+    /* Each token is told once, in order; and the caller may end it. */
+    heard h = {.most = 12};
+    o = greedy;
+    o.on_token = hear;
+    o.arg = &h;
+    ok(fr_generate(g, &prompt, 1, &o, &longer, &why));
+    assert_int_equal(why, FR_ENDED_CALLER);
+    assert_int_equal(h.count, 12);
+    assert_memory_equal(h.token, out.ids, 12 * sizeof(int32_t));
+    /* 390 tokens leave room for 10, and the last needs no page. */
+    ok(fr_generate(g, &full, 1, &greedy, &tail, &why));
+    assert_int_equal(why, FR_ENDED_FULL);
+    assert_int_equal(tail.count, 11);
+    fr_free(prompt.ids);
+    fr_free(out.ids);
+    fr_free(longer.ids);
+    fr_free(cut.ids);
+    fr_free(full.ids);
+    fr_free(tail.ids);
+    fr_generator_free(g);
+}
+
+static void test_refuse(void **state) {
+    (void)state;
+    fr_generator *g = open_generator(1, FR_KV_BF16, FR_F32);
+    fr_tokens none = {0}, good = prompt_of(1, 3), much = prompt_of(1, CONTEXT + 1), out = {0};
+    fr_generate_opts o = {.most = 0};
+    fails(fr_generate(g, &good, 1, &o, &out, NULL), "no text");
+    fails(fr_generate(g, &none, 1, &greedy, &out, NULL), "Prompt 0 has 0 tokens");
+    fails(fr_generate(g, &much, 1, &greedy, &out, NULL), "401 tokens");
+    o = greedy;
+    o.sampling.temperature = -1;
+    fails(fr_generate(g, &good, 1, &o, &out, NULL), "temperature");
+    good.ids[1] = VOCAB;
+    fails(fr_generate(g, &good, 1, &greedy, &out, NULL), "index 90");
+    good.ids[1] = 5;
+    ok(fr_generate(g, &good, 1, &greedy, &out, NULL)); /* and it still works */
+    fr_free(good.ids);
+    fr_free(much.ids);
+    fr_free(out.ids);
+    fr_generator_free(g);
+    fr_generator_opts bad = {.batch = -1};
+    fails(fr_generator_new(&model.llama, model.store, &bad, &g), "make no sense");
+}
+
+/* ---- sampling ---- */
+
+/* The same seed gives the same text, in whatever batch; another seed another one. */
+static void test_seed(void **state) {
+    (void)state;
+    fr_tokens prompts[3], a[3] = {0}, b[3] = {0}, c[3] = {0};
+    for (int i = 0; i < 3; i++) prompts[i] = prompt_of((uint64_t)i, 10 + i);
+    fr_generate_opts o = {.sampling = {.temperature = 0.8f, .top_k = 20, .top_p = 0.9f, .seed = 4},
+                          .most = 30,
+                          .past_end = true};
+    fr_generator *many = open_generator(3, FR_KV_F16, FR_F32),
+                 *one = open_generator(1, FR_KV_F16, FR_F32);
+    ok(fr_generate(many, prompts, 3, &o, a, NULL));
+    ok(fr_generate(one, prompts, 3, &o, b, NULL));
+    o.sampling.seed = 5;
+    ok(fr_generate(many, prompts, 3, &o, c, NULL));
+    for (int i = 0; i < 3; i++) {
+        assert_memory_equal(a[i].ids, b[i].ids, 30 * sizeof(int32_t));
+        assert_int_not_equal(memcmp(a[i].ids, c[i].ids, 30 * sizeof(int32_t)), 0);
+    }
+    free_all(prompts, 3);
+    free_all(a, 3);
+    free_all(b, 3);
+    free_all(c, 3);
+    fr_generator_free(many);
+    fr_generator_free(one);
+}
+
+static void count_draws(const fr_sampling *s, const float *logits, int n, int *hits) {
+    int64_t work[16];
+    memset(hits, 0, (size_t)n * sizeof *hits);
+    for (uint64_t i = 0; i < 20000; i++) hits[fr_sample(s, logits, n, 3, i, work)]++;
+}
+
+static void test_sample(void **state) {
+    (void)state;
+    enum { N = 6 };
+    const float share[N] = {0.1f, 0.4f, 0.2f, 0.2f, 0.06f, 0.04f};
+    float logits[N];
+    int hits[N];
+    for (int i = 0; i < N; i++) logits[i] = logf(share[i]) + 5;
+    count_draws(&(fr_sampling){.seed = 1}, logits, N, hits);
+    assert_int_equal(hits[1], 20000);
+    count_draws(&(fr_sampling){.temperature = 1, .seed = 1}, logits, N, hits);
+    for (int i = 0; i < N; i++) assert_true(fabs(hits[i] / 20000.0 - (double)share[i]) < 0.012);
+    /* Half the temperature squares the shares: 0.01 0.16 0.04 0.04 0.0036 0.0016 of 0.2552. */
+    count_draws(&(fr_sampling){.temperature = 0.5f, .seed = 1}, logits, N, hits);
+    assert_true(fabs(hits[1] / 20000.0 - 0.16 / 0.2552) < 0.012);
+    /* Of two that are equal the lower number is kept. */
+    count_draws(&(fr_sampling){.temperature = 1, .top_k = 2, .seed = 1}, logits, N, hits);
+    assert_int_equal(hits[1] + hits[2], 20000);
+    assert_true(fabs(hits[1] / 20000.0 - 2.0 / 3) < 0.012);
+    /* 0.4 + 0.2 + 0.2 are the first that make 0.7. */
+    count_draws(&(fr_sampling){.temperature = 1, .top_p = 0.7f, .seed = 1}, logits, N, hits);
+    assert_int_equal(hits[1] + hits[2] + hits[3], 20000);
+    assert_true(hits[3] > 4000);
+    /* Of the three likeliest, which make 0.8, two have 0.7 of it. */
+    count_draws(&(fr_sampling){.temperature = 1, .top_k = 3, .top_p = 0.7f, .seed = 1}, logits, N,
+                hits);
+    assert_int_equal(hits[1] + hits[2], 20000);
+}
+
+/* ---- pages ---- */
+
+static void test_pages(void **state) {
+    (void)state;
+    fr_pages p;
+    ok(fr_pages_new(2, 3, 5, &p)); /* four pages to give */
+    ok(fr_pages_grow(&p, 0, 65));
+    assert_true(p.table[0] == 1 && p.table[1] == 2 && p.table[2] == 0 && p.held[0] == 2);
+    ok(fr_pages_grow(&p, 0, 128));
+    assert_int_equal(p.spares, 2);
+    ok(fr_pages_grow(&p, 1, 128));
+    assert_true(p.table[3] == 3 && p.table[4] == 4);
+    fails(fr_pages_grow(&p, 1, 129), "4 pages");
+    fails(fr_pages_grow(&p, 0, 193), "3 pages of 64");
+    fr_pages_drop(&p, 0);
+    ok(fr_pages_grow(&p, 1, 192));
+    assert_int_equal(p.table[5], 1);
+    fr_pages_free(&p);
+}
+
+static int make(void **state) {
+    (void)state;
+    if (!mkdtemp(dir) || fr_pool_new(2, &pool)) return -1;
+    write_model();
+    return 0;
+}
+static int clean(void **state) {
+    char command[600];
+    (void)state;
+    fr_model_close(&model);
+    fr_pool_free(pool);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greedy), cmocka_unit_test(test_half), cmocka_unit_test(test_end),
+        cmocka_unit_test(test_refuse), cmocka_unit_test(test_seed), cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_pages),
+    };
+    return cmocka_run_group_tests(tests, make, clean);
+}
