@@ -10,6 +10,8 @@ typedef struct fr_tokenizer fr_tokenizer;
 
 /* path: a tokenizer.json, or a folder that holds one. */
 fr_status fr_tokenizer_open(const char *path, fr_tokenizer **out);
+/* The same from memory; `name` is what messages call the text. */
+fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, fr_tokenizer **out);
 void fr_tokenizer_free(fr_tokenizer *t);
 fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path);
 
