@@ -82,7 +82,7 @@ static fr_status cut_at_added(const encoding *e, int pass, const char *text, siz
 
 static fr_status between(const encoding *e, int pass, const char *text, size_t bytes) {
     if (!bytes) return FR_OK;
-    if (pass == 2) return fr_split(e->t, e->scratch, text, bytes, merge, (void *)(uintptr_t)e);
+    if (pass == 2) return fr_split_text(e->t, e->scratch, text, bytes, merge, (void *)(uintptr_t)e);
     const fr_finder *f = &e->t->finders[pass];
     bool idle = !f->count || (!e->special && f->all_special);
     return idle ? between(e, pass + 1, text, bytes) : cut_at_added(e, pass, text, bytes);

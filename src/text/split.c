@@ -86,8 +86,8 @@ static fr_status run_step(const splitting *s, size_t step, const char *text, siz
     return split(s, step, text, bytes);
 }
 
-fr_status fr_split(const fr_tokenizer *t, fr_pattern_scratch *scratch, const char *text,
-                   size_t bytes, fr_piece_sink *sink, void *arg) {
+fr_status fr_split_text(const fr_tokenizer *t, fr_pattern_scratch *scratch, const char *text,
+                        size_t bytes, fr_piece_sink *sink, void *arg) {
     splitting s = {t, scratch, sink, arg};
     while (bytes) {
         size_t broken, valid = fr_utf8_valid(text, bytes, &broken);

@@ -114,7 +114,7 @@ fr_status fr_tokenizer_finish(fr_tokenizer *t);
 
 typedef fr_status fr_piece_sink(void *arg, const char *piece, size_t bytes);
 /* What lies between added tokens, cut into the pieces within which merges happen. */
-fr_status fr_split(const fr_tokenizer *t, fr_pattern_scratch *scratch, const char *text,
+fr_status fr_split_text(const fr_tokenizer *t, fr_pattern_scratch *scratch, const char *text,
                    size_t bytes, fr_piece_sink *sink, void *arg);
 
 /* ---- merge.c: a piece into ids ---- */
