@@ -24,9 +24,22 @@ typedef struct fr_sight {
 /* pixels [size][size][3], 0 .. 1; size 64 or 128. */
 void fr_judge_look(const float *pixels, int size, fr_sight *out);
 
+/* What is wrong, for counting. */
+typedef enum fr_wrong {
+    FR_WRONG_NOTHING,
+    FR_WRONG_MISSING,  /* fewer of a class than asked for */
+    FR_WRONG_COLOUR,   /* of the colour asked for */
+    FR_WRONG_PLACE,    /* not where it should stand */
+    FR_WRONG_TOO_MANY, /* more of a class than there may be */
+    FR_WRONG_EXTRA,    /* correct, but not strictly: something else is there too */
+    FR_WRONGS
+} fr_wrong;
+extern const char *const fr_wrong_names[FR_WRONGS]; /* "an object is missing" ... */
+
 typedef struct fr_verdict {
     bool correct;
-    bool strict;     /* correct, and nothing else in the picture */
+    bool strict; /* correct, and nothing else in the picture */
+    fr_wrong wrong;
     char reason[96]; /* empty when strict; for a person */
 } fr_verdict;
 

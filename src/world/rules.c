@@ -4,6 +4,10 @@
 
 #include "world/judge.h"
 
+const char *const fr_wrong_names[FR_WRONGS] = {
+    "", "an object is missing", "wrong colour", "wrong place", "too many", "something else as well",
+};
+
 /* The first `count` objects of the class, by falling iou; colour -1: of any. */
 static int take(const fr_sight *s, fr_shape_class class, int colour, int count,
                 const fr_found **out) {
@@ -20,13 +24,14 @@ static int colour_to_take(const fr_prompt *p, const fr_clause *c) {
     return p->tag == FR_EXACTLY ? c->colour : -1;
 }
 
-static void because(fr_verdict *v, const char *fmt, ...) FR_PRINTF(2, 3);
-static void because(fr_verdict *v, const char *fmt, ...) {
+static void because(fr_verdict *v, fr_wrong wrong, const char *fmt, ...) FR_PRINTF(3, 4);
+static void because(fr_verdict *v, fr_wrong wrong, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     vsnprintf(v->reason, sizeof v->reason, fmt, args);
     va_end(args);
     v->correct = v->strict = false;
+    v->wrong = wrong;
 }
 
 typedef struct matched {
@@ -37,7 +42,7 @@ typedef struct matched {
 static bool check_colour(const fr_clause *c, const matched *m, fr_verdict *v) {
     for (int i = 0; c->colour >= 0 && i < m->n; i++)
         if ((int)m->object[i]->colour != c->colour) {
-            because(v, "the %s is %s, not %s", fr_class_names[c->class],
+            because(v, FR_WRONG_COLOUR, "the %s is %s, not %s", fr_class_names[c->class],
                     fr_colour_names[m->object[i]->colour], fr_colour_names[c->colour]);
             return false;
         }
@@ -52,7 +57,7 @@ static bool check_place(const fr_prompt *p, const fr_clause *c, const matched *a
         for (int j = 0; j < target->n; j++)
             if (!fr_box_relation(m->object[i]->box, target->object[j]->box,
                                  (fr_relation)c->relation, 0.5f)) {
-                because(v, "the %s is not %s the %s", fr_class_names[c->class],
+                because(v, FR_WRONG_PLACE, "the %s is not %s the %s", fr_class_names[c->class],
                         fr_relation_names[c->relation],
                         fr_class_names[p->include[c->target].class]);
                 return false;
@@ -70,7 +75,8 @@ fr_verdict fr_judge_prompt(const fr_prompt *p, const fr_sight *s) {
         m[i].n = take(s, c->class, colour_to_take(p, c), c->count, m[i].object);
         asked += c->count;
         if (m[i].n < c->count) {
-            because(&v, "%d of %d %s", m[i].n, c->count, fr_class_names[c->class]);
+            because(&v, FR_WRONG_MISSING, "%d of %d %s", m[i].n, c->count,
+                    fr_class_names[c->class]);
             return v;
         }
         if (!check_colour(c, &m[i], &v) || !check_place(p, c, m, &m[i], &v)) return v;
@@ -78,11 +84,13 @@ fr_verdict fr_judge_prompt(const fr_prompt *p, const fr_sight *s) {
     for (int i = 0; i < p->excludes; i++) {
         const fr_clause *c = &p->exclude[i];
         if (take(s, c->class, c->colour, c->count, unused) < c->count) continue;
-        because(&v, "%d %s or more", c->count, fr_class_names[c->class]);
+        because(&v, FR_WRONG_TOO_MANY, "%d %s or more", c->count, fr_class_names[c->class]);
         return v;
     }
     /* "Exactly two red stars" says nothing of stars in other colours. */
     v.strict = s->parts == asked || (p->tag == FR_EXACTLY && s->parts == s->objects);
-    if (!v.strict) snprintf(v.reason, sizeof v.reason, "%d things, not %d", s->parts, asked);
+    if (v.strict) return v;
+    v.wrong = FR_WRONG_EXTRA;
+    snprintf(v.reason, sizeof v.reason, "%d things, not %d", s->parts, asked);
     return v;
 }
