@@ -62,10 +62,12 @@ static fr_status build(fr_generator *g, const fr_generator_opts *o) {
     cache.start = fr_input(graph, "start", FR_I32, 1, (int64_t[]){rows});
     cache.length = fr_input(graph, "length", FR_I32, 1, (int64_t[]){rows});
     fr_val pick = fr_input(graph, "pick", FR_I32, 1, (int64_t[]){rows});
-    fr_llama_opts lo = {.weights = o->weights ? o->weights : FR_BF16, .flow = FR_F32};
+    fr_llama_opts lo = {.weights = o->weights ? o->weights : FR_BF16};
+    lo.flow = o->flow ? o->flow : FR_F32;
     fr_val x = fr_llama_cached(graph, &g->m, &lo, ids, pos, &cache);
     x = fr_gather(graph, fr_reshape(graph, x, 2, (int64_t[]){-1, g->m.width}), pick, 0);
-    fr_output(graph, "logits", fr_llama_logits(graph, &g->m, &lo, x));
+    x = fr_llama_logits(graph, &g->m, &lo, x);
+    fr_output(graph, "logits", lo.flow == FR_F32 ? x : fr_cast(graph, x, FR_F32));
     return fr_fuse(graph, FR_FUSE_ALL, NULL);
 }
 
@@ -144,7 +146,7 @@ static int64_t round_rows(int64_t n) {
 }
 
 static int64_t round_tokens(int64_t n) {
-    return n == 1 ? 1 : FR_MAX_OF(round_rows(n), 8);
+    return n == 1 ? 1 : (n + 7) / 8 * 8;
 }
 
 /* Row r of the inputs; one without a slot only fills up. */

@@ -17,7 +17,8 @@ typedef struct fr_generator_opts {
     int32_t batch;    /* sequences at once; 0: 32 */
     int64_t context;  /* tokens of a sequence, with its prompt; 0: the model's */
     fr_kv_kind pages; /* how keys and values are kept; 0 is bf16 */
-    fr_dtype weights; /* FR_BF16 or FR_F32; FR_NOTYPE: bf16. What flows is f32. */
+    fr_dtype weights; /* FR_BF16 or FR_F32; FR_NOTYPE: bf16 */
+    fr_dtype flow;    /* of what flows between them; FR_NOTYPE: f32 */
 } fr_generator_opts;
 
 typedef struct fr_generator fr_generator;

@@ -159,6 +159,13 @@ static void test_half(void **state) {
     fr_generator *g = open_generator(2, FR_KV_BF16, FR_NOTYPE);
     ok(fr_generate(g, &prompt, 1, &greedy, &out, NULL));
     follow(&w, &prompt, &out, 0.2);
+    fr_generator_free(g);
+    fr_generator_opts o = {.pool = pool, .flow = FR_BF16};
+    ok(fr_generator_new(&model.llama, model.store, &o, &g));
+    out.count = 0;
+    ok(fr_generate(g, &prompt, 1, &greedy, &out, NULL));
+    assert_int_equal(out.count, 40);
+    follow(&w, &prompt, &out, 0.3);
     fr_free(prompt.ids);
     fr_free(out.ids);
     fr_generator_free(g);
