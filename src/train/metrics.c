@@ -5,19 +5,29 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Keeps the whole lines of steps up to `step`, in place; the seconds of the last of them. */
-static size_t keep_lines(char *text, int64_t step, double *seconds) {
+/* Is this the line of a step that counts? Then what it says of a checkpoint is taken. */
+static bool read_line(const char *text, size_t bytes, int64_t step, fr_metrics *m) {
+    fr_json *line;
+    int64_t n = -1;
+    if (fr_json_parse(text, bytes, "metrics", &line)) return false;
+    fr_status st = fr_json_i64(line, "step", -1, &n);
+    bool keep = !st && n >= 0 && n <= step;
+    if (keep) {
+        st = fr_json_f64(line, "seconds", m->seconds, &m->seconds);
+        if (!st) st = fr_json_f64(line, "loss_sum", 0, &m->loss_sum);
+        if (!st) st = fr_json_i64(line, "loss_count", 0, &m->loss_count);
+        if (n < step || st) m->loss_sum = 0, m->loss_count = 0;
+    }
+    fr_json_free(line);
+    return keep && !st;
+}
+
+/* Keeps the whole lines of steps up to `step`, in place. */
+static size_t keep_lines(char *text, int64_t step, fr_metrics *m) {
     size_t kept = 0;
     for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
-        fr_json *line;
-        int64_t n = -1;
         size_t bytes = (size_t)(end - at) + 1;
-        if (fr_json_parse(at, bytes - 1, "metrics", &line)) continue;
-        fr_status st = fr_json_i64(line, "step", -1, &n);
-        bool keep = !st && n >= 0 && n <= step;
-        if (keep && fr_json_f64(line, "seconds", *seconds, seconds)) keep = false;
-        fr_json_free(line);
-        if (!keep) continue;
+        if (!read_line(at, bytes - 1, step, m)) continue;
         memmove(text + kept, at, bytes);
         kept += bytes;
     }
@@ -31,7 +41,7 @@ fr_status fr_metrics_open(const char *path, int64_t step, fr_metrics *out) {
         char *text;
         size_t bytes;
         FR_TRY(fr_read_file(path, (size_t)1 << 30, &text, &bytes));
-        size_t kept = keep_lines(text, step, &out->seconds);
+        size_t kept = keep_lines(text, step, out);
         fr_status st = kept != bytes ? fr_write_file(path, text, kept) : FR_OK;
         fr_free(text);
         FR_TRY(st);

@@ -8,7 +8,10 @@
 
 typedef struct fr_metrics {
     FILE *file;
-    double seconds; /* that the training had taken before it was taken up again */
+    /* What the line of the checkpoint says, at which a training is taken up again: seconds that it had taken, and
+     * the losses since the last line of figures. */
+    double seconds, loss_sum;
+    int64_t loss_count;
 } fr_metrics;
 
 /* Opens the file to add to it. What is behind `step`, and a line that was cut off, is taken out first. */

@@ -70,37 +70,51 @@ static bool is_free(const char *const *free_keys, const char *key, size_t bytes)
     return false;
 }
 
-/* Every line of `a` must stand in `b`. now: which of the two is in force. */
-static fr_status compare(const char *a, const char *b, const char *const *free_keys, bool now) {
+/* Adds "width (64 before, now 32)" to a list that stays short. */
+static void add_difference(char *list, size_t size, const char *key, size_t key_bytes,
+                           const char *before, size_t before_bytes, const char *now,
+                           size_t now_bytes) {
+    size_t used = strlen(list);
+    if (used > size / 2) {
+        if (!strstr(list, " ...")) snprintf(list + used, size - used, " ...");
+        return;
+    }
+    if (!before_bytes) before = "not there", before_bytes = strlen(before);
+    if (!now_bytes) now = "not there", now_bytes = strlen(now);
+    snprintf(list + used, size - used, "%s%.*s (%.*s before, now %.*s)", used ? ", " : "",
+             (int)key_bytes, key, (int)FR_MIN(before_bytes, (size_t)60), before,
+             (int)FR_MIN(now_bytes, (size_t)60), now);
+}
+
+/* Of each line of `a`: does it stand in `b`? only_missing: else it was told of already. */
+static void compare(const char *a, const char *b, const char *const *free_keys, bool only_missing,
+                    char *list, size_t size) {
     for (const char *at = a; *at;) {
         size_t n = strcspn(at, "\n"), key = strcspn(at, " ");
-        const char *mine, *other;
-        size_t mine_bytes = n > key + 3 ? n - key - 3 : 0, bytes = line_of(b, at, key, &other);
-        mine = at + n - mine_bytes;
-        if (!is_free(free_keys, at, key) && (bytes != mine_bytes || strncmp(mine, other, bytes))) {
-            const char *before = now ? other : mine, *after = now ? mine : other;
-            size_t before_bytes = now ? bytes : mine_bytes, after_bytes = now ? mine_bytes : bytes;
-            return fr_fail(
-                FR_INVALID, "the training was begun with %.*s = %.*s, and now it is %.*s", (int)key,
-                at, before_bytes ? (int)before_bytes : 7, before_bytes ? before : "nothing",
-                after_bytes ? (int)after_bytes : 7, after_bytes ? after : "nothing");
+        size_t mine = n > key + 3 ? n - key - 3 : 0;
+        const char *value = at + n - mine, *other;
+        size_t bytes = line_of(b, at, key, &other);
+        if (is_free(free_keys, at, key)) {
+        } else if (only_missing) {
+            if (!bytes) add_difference(list, size, at, key, value, mine, "", 0);
+        } else if (bytes != mine || strncmp(value, other, mine)) {
+            add_difference(list, size, at, key, other, bytes, value, mine);
         }
         at += n + (at[n] == '\n');
     }
-    return FR_OK;
 }
 
 fr_status fr_recipe_same(const fr_recipe *r, const char *path, const char *const *free_keys) {
-    char *before, *now = fr_recipe_print(r);
+    char *before, *now, list[600] = "";
     size_t bytes;
-    if (!now) return FR_NOMEM;
-    fr_status st = fr_read_file(path, (size_t)1 << 20, &before, &bytes);
-    if (!st) {
-        st = compare(now, before, free_keys, true);
-        if (!st) st = compare(before, now, free_keys, false);
-        if (st) st = fr_fail_in(st, "%s", path);
-        fr_free(before);
+    FR_TRY(fr_read_file(path, (size_t)1 << 20, &before, &bytes));
+    now = fr_recipe_print(r);
+    if (now) {
+        compare(now, before, free_keys, false, list, sizeof list);
+        compare(before, now, free_keys, true, list, sizeof list);
     }
+    fr_free(before);
     fr_free(now);
-    return st;
+    if (!now) return FR_NOMEM;
+    return *list ? fr_fail(FR_INVALID, "%s is of another training: %s", path, list) : FR_OK;
 }

@@ -28,7 +28,7 @@ typedef struct run {
     double start, saved;       /* when the loop began; when the last checkpoint was written */
     int64_t first, saved_step; /* the step it began at */
     double loss_sum, aside;    /* since the last line: losses, and seconds not spent on steps */
-    int64_t loss_count;
+    int64_t loss_count, timed; /* timed: of them, those of this process */
     double line_at;
     double validation; /* last validation loss */
 } run;
@@ -111,7 +111,7 @@ static void write_head(run *r) {
 /* A line of figures over the steps since the last one. */
 static void report(run *r, float norm) {
     double now = fr_now(), spent = now - r->line_at - r->aside;
-    double tokens = (double)(r->loss_count * r->job.rows * r->job.tokens);
+    double tokens = (double)(r->timed * r->job.rows * r->job.tokens);
     double rate = spent > 0 ? tokens / spent : 0, loss = r->loss_sum / (double)r->loss_count;
     double flops = fr_llama_train_flops(&r->learner->model, r->job.tokens);
     double share = r->peak > 0 ? rate * flops / r->peak : 0;
@@ -125,7 +125,7 @@ static void report(run *r, float norm) {
     fr_progress_note(&r->progress, "loss %.4f  %s tokens/s, %.0f%% of peak", loss,
                      fr_show_count(text, rate), 100 * share);
     r->loss_sum = r->aside = 0;
-    r->loss_count = 0;
+    r->loss_count = r->timed = 0;
     r->line_at = now;
 }
 
@@ -143,6 +143,11 @@ static fr_status validate(run *r) {
 
 static fr_status save(run *r) {
     double begin = fr_now();
+    fr_metrics_write(&r->metrics,
+                     "{\"step\": %lld, \"checkpoint\": true, \"loss_sum\": %.17g, "
+                     "\"loss_count\": %lld, \"seconds\": %.2f}",
+                     (long long)step_of(r), r->loss_sum, (long long)r->loss_count,
+                     r->metrics.seconds + begin - r->start);
     FR_TRY(fr_trainer_save(r->learner->trainer, r->checkpoint));
     r->saved = fr_now();
     r->saved_step = step_of(r);
@@ -187,6 +192,7 @@ static fr_status one_step(run *r) {
         FR_TRY(fr_trainer_accumulate(t, batch, r->learner->data.inputs, &loss));
         r->loss_sum += (double)loss;
         r->loss_count++;
+        r->timed++;
     }
     FR_TRY(fr_trainer_update(t, &norm));
     int64_t step = step_of(r);
@@ -202,6 +208,8 @@ static fr_status loop(run *r) {
     int64_t steps = r->job.train.steps;
     r->first = r->saved_step = step_of(r);
     r->start = r->line_at = r->saved = fr_now();
+    r->loss_sum = r->metrics.loss_sum;
+    r->loss_count = r->metrics.loss_count;
     r->progress = fr_progress_start("training", (double)(steps - r->first), "steps");
     while (step_of(r) < steps) {
         if (fr_interrupted()) return stop(r);
