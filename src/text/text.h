@@ -2,6 +2,7 @@
 #ifndef FR_TEXT_H
 #define FR_TEXT_H
 
+#include "text/generate.h"
 #include "text/tokenizer.h"
 
 #endif

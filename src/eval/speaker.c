@@ -1,0 +1,212 @@
+/* speaker.c: a language model in a folder as a speaker: its tokenizer, a generator with a cache, and a graph of
+ * the loss for what it expected.
+ *
+ * A document is <bos>, the prompt, what is said, <eos>; prompt and rest become tokens apart from each other, as
+ * in training. */
+#include "eval/eval.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+#include "text/text.h"
+
+enum {
+    BATCH = 64,
+    TOKENS = 4096, /* of all rows of a run of the loss */
+};
+
+typedef struct model_speaker {
+    fr_model model;
+    fr_tokenizer *tokenizer;
+    fr_generator *generator;
+    fr_graph *graph;
+    fr_session *session;
+    int32_t tokens[TOKENS], target[TOKENS], pos[TOKENS];
+} model_speaker;
+
+static void close_model(void *self) {
+    model_speaker *m = self;
+    fr_generator_free(m->generator);
+    fr_session_free(m->session);
+    fr_graph_free(m->graph);
+    fr_tokenizer_free(m->tokenizer);
+    fr_model_close(&m->model);
+    fr_free(m);
+}
+
+/* ---- saying ---- */
+
+static fr_status encode_prompt(const model_speaker *m, const fr_line *l, fr_tokens *out) {
+    FR_TRY(fr_tokens_add(out, fr_tokenizer_bos(m->tokenizer)));
+    return fr_tokenizer_encode(m->tokenizer, l->text, (size_t)l->prompt, 0, out);
+}
+
+/* Special tokens in the middle of a text stay to be seen, and a zero byte does not hide what is behind it. */
+static fr_status decode(const model_speaker *m, const fr_tokens *t, char **said) {
+    size_t bytes;
+    FR_TRY(fr_tokenizer_decode(m->tokenizer, t->ids, t->count, true, said, &bytes));
+    for (size_t i = 0; i < bytes; i++)
+        if (!(*said)[i]) (*said)[i] = 1;
+    return FR_OK;
+}
+
+static fr_status say_all(const model_speaker *m, const fr_line *lines, size_t count,
+                         const fr_generate_opts *o, fr_tokens *prompts, fr_tokens *out,
+                         fr_ended *why, char **said) {
+    for (size_t i = 0; i < count; i++) FR_TRY(encode_prompt(m, &lines[i], &prompts[i]));
+    FR_TRY(fr_generate(m->generator, prompts, count, o, out, why));
+    for (size_t i = 0; i < count; i++)
+        if (why[i] == FR_ENDED_STOP) FR_TRY(decode(m, &out[i], &said[i]));
+    return FR_OK;
+}
+
+static fr_status say(void *self, const fr_line *lines, size_t count, const fr_sampling *how,
+                     int64_t most, char **said) {
+    const model_speaker *m = self;
+    int32_t eos = fr_tokenizer_eos(m->tokenizer);
+    fr_generate_opts o = {.sampling = *how, .most = most, .stop = &eos, .stops = 1};
+    fr_tokens *texts = fr_alloc(FR_MEM_OTHER, 2 * count * sizeof *texts);
+    fr_ended *why = fr_alloc_array(FR_MEM_OTHER, count, sizeof *why);
+    fr_status st = FR_NOMEM;
+    if (texts && why) st = say_all(m, lines, count, &o, texts, texts + count, why, said);
+    for (size_t i = 0; texts && i < 2 * count; i++) fr_free(texts[i].ids);
+    fr_free(texts);
+    fr_free(why);
+    return st;
+}
+
+/* ---- weighing ---- */
+
+typedef struct document {
+    fr_tokens ids;
+    size_t prompt; /* <bos> among them */
+} document;
+
+static fr_status encode_document(const model_speaker *m, const fr_line *l, document *out) {
+    FR_TRY(encode_prompt(m, l, &out->ids));
+    out->prompt = out->ids.count;
+    FR_TRY(fr_tokenizer_encode(m->tokenizer, l->text + l->prompt, (size_t)(l->bytes - l->prompt), 0,
+                               &out->ids));
+    return fr_tokens_add(&out->ids, fr_tokenizer_eos(m->tokenizer));
+}
+
+/* Targets from `from` on and before `to`, of each row those of its own document. Returns how many there are. */
+static int64_t fill_rows(model_speaker *m, const document *d, int64_t rows, int64_t width,
+                         bool rest) {
+    int64_t counted = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        int32_t *tokens = m->tokens + r * width, *target = m->target + r * width;
+        for (int64_t i = 0; i < width; i++) {
+            int64_t next = i + 1, n = (int64_t)d[r].ids.count, prompt = (int64_t)d[r].prompt;
+            bool counts = next < n && (next >= prompt) == rest;
+            tokens[i] = i < n ? d[r].ids.ids[i] : d[r].ids.ids[n - 1];
+            target[i] = counts ? d[r].ids.ids[next] : -1;
+            counted += counts;
+        }
+    }
+    return counted;
+}
+
+/* The loss is the mean over the targets that count. */
+static fr_status weigh_rows(model_speaker *m, const document *d, int64_t rows, int64_t width,
+                            bool rest, fr_surprise *sum) {
+    int64_t counted = fill_rows(m, d, rows, width, rest);
+    if (!counted) return FR_OK;
+    for (int64_t i = 0; i < width; i++) m->pos[i] = (int32_t)i;
+    fr_tensor in[3] = {fr_tensor_make(FR_I32, 2, (int64_t[]){rows, width}, m->tokens),
+                       fr_tensor_make(FR_I32, 2, (int64_t[]){rows, width}, m->target),
+                       fr_tensor_make(FR_I32, 2, (int64_t[]){width, 1}, m->pos)};
+    FR_TRY(fr_session_run(m->session, in, 3));
+    sum->nats += (double)counted * *(float *)fr_session_output(m->session, "loss")->data;
+    sum->tokens += counted;
+    return FR_OK;
+}
+
+static int by_length(const void *a, const void *b) {
+    const document *x = a, *y = b;
+    return (x->ids.count > y->ids.count) - (x->ids.count < y->ids.count);
+}
+
+/* Documents of about the same length share a run; widths are rounded, so that few plans serve all. */
+static fr_status weigh_documents(model_speaker *m, document *d, size_t count, fr_surprise *prompts,
+                                 fr_surprise *rest) {
+    qsort(d, count, sizeof *d, by_length);
+    for (size_t i = 0; i < count;) {
+        size_t end = i, most = count - i;
+        int64_t width = 0;
+        while (end < i + most) {
+            int64_t wide = FR_MAX_OF(((int64_t)d[end].ids.count + 31) / 32 * 32, width);
+            if (wide > TOKENS)
+                return fr_fail(FR_INVALID, "A line of %zu tokens is too long.", d[end].ids.count);
+            if (end > i && wide * (int64_t)(end - i + 1) > TOKENS) break;
+            width = wide;
+            end++;
+        }
+        FR_TRY(weigh_rows(m, d + i, (int64_t)(end - i), width, false, prompts));
+        FR_TRY(weigh_rows(m, d + i, (int64_t)(end - i), width, true, rest));
+        i = end;
+    }
+    return FR_OK;
+}
+
+static fr_status weigh(void *self, const fr_line *lines, size_t count, fr_surprise *prompts,
+                       fr_surprise *rest) {
+    model_speaker *m = self;
+    document *d = fr_alloc(FR_MEM_OTHER, count * sizeof *d);
+    fr_status st = d ? FR_OK : FR_NOMEM;
+    for (size_t i = 0; i < count && !st; i++) {
+        st = encode_document(m, &lines[i], &d[i]);
+        prompts->bytes += lines[i].prompt;
+        rest->bytes += lines[i].bytes - lines[i].prompt;
+    }
+    if (!st) st = weigh_documents(m, d, count, prompts, rest);
+    for (size_t i = 0; d && i < count; i++) fr_free(d[i].ids.ids);
+    fr_free(d);
+    return st;
+}
+
+/* ---- opening ---- */
+
+static fr_status open_session(model_speaker *m, fr_pool *pool) {
+    m->graph = fr_graph_new();
+    if (!m->graph) return FR_NOMEM;
+    fr_output(m->graph, "loss", fr_llama_loss(m->graph, &m->model.llama, NULL, 2, 32));
+    FR_TRY(fr_fuse(m->graph, FR_FUSE_ALL, NULL));
+    FR_TRY(fr_session_new_with(m->graph, &(fr_session_opts){.pool = pool}, &m->session));
+    return fr_session_load(m->session, m->model.store);
+}
+
+static fr_status open_model(model_speaker *m, const char *name, fr_pool *pool) {
+    FR_TRY(fr_model_open(name, &m->model));
+    FR_TRY(fr_tokenizer_open(m->model.path, &m->tokenizer));
+    if (fr_tokenizer_bos(m->tokenizer) < 0 || fr_tokenizer_eos(m->tokenizer) < 0)
+        return fr_fail(FR_FORMAT,
+                       "The tokenizer of %s does not say with what a document begins and ends.",
+                       m->model.path);
+    if (fr_tokenizer_size(m->tokenizer) > m->model.llama.vocab)
+        return fr_fail(FR_FORMAT, "The tokenizer of %s has %d tokens, its model only %lld.",
+                       m->model.path, fr_tokenizer_size(m->tokenizer),
+                       (long long)m->model.llama.vocab);
+    fr_generator_opts o = {.pool = pool, .batch = BATCH};
+    FR_TRY(fr_generator_new(&m->model.llama, m->model.store, &o, &m->generator));
+    return open_session(m, pool);
+}
+
+fr_status fr_speaker_open(const char *model, fr_pool *pool, fr_speaker *out) {
+    *out = (fr_speaker){0};
+    model_speaker *m = fr_alloc(FR_MEM_OTHER, sizeof *m);
+    if (!m) return FR_NOMEM;
+    fr_status st = open_model(m, model, pool);
+    if (st) {
+        close_model(m);
+        return st;
+    }
+    *out = (fr_speaker){.self = m, .say = say, .weigh = weigh, .close = close_model};
+    return FR_OK;
+}
+
+void fr_speaker_close(fr_speaker *s) {
+    if (s->close) s->close(s->self);
+    *s = (fr_speaker){0};
+}
