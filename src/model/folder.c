@@ -91,6 +91,38 @@ void fr_model_close(fr_model *m) {
     *m = (fr_model){0};
 }
 
+/* The list, then the tensors, then their values. */
+fr_status fr_model_weights(const fr_model *m, fr_named_tensor **list, size_t *count) {
+    size_t n = *count = fr_store_count(m->store), bytes, head;
+    *list = NULL;
+    head = fr_round_up(n * (sizeof **list + sizeof(fr_tensor)), FR_ALIGN);
+    bytes = head;
+    for (size_t i = 0; i < n; i++) {
+        size_t one;
+        bool fits =
+            fr_size_mul((size_t)fr_values(fr_store_shape(m->store, i)), sizeof(float), &one);
+        if (!fits || !fr_size_add(bytes, fr_round_up(one, FR_ALIGN), &bytes)) return FR_NOMEM;
+    }
+    char *block = fr_alloc(FR_MEM_WEIGHTS, bytes);
+    if (!block) return FR_NOMEM;
+    fr_named_tensor *names = (void *)block;
+    fr_tensor *tensors = (void *)(names + n);
+    char *values = block + head;
+    for (size_t i = 0; i < n; i++) {
+        const fr_tensor *t = fr_store_tensor(m->store, i);
+        fr_status st = t ? fr_tensor_to_f32(t, (float *)(void *)values) : FR_NOMEM;
+        if (st) {
+            fr_free(block);
+            return st;
+        }
+        tensors[i] = fr_tensor_make(FR_F32, t->rank, t->dim, values);
+        names[i] = (fr_named_tensor){fr_store_name(m->store, i), &tensors[i]};
+        values += fr_round_up((size_t)fr_values(t) * sizeof(float), FR_ALIGN);
+    }
+    *list = names;
+    return FR_OK;
+}
+
 /* ---- writing ---- */
 
 static fr_status write_json(const char *dir, const char *name, const fr_json *j) {

@@ -18,6 +18,9 @@ typedef struct fr_model {
 fr_status fr_model_open(const char *name, fr_model *out);
 void fr_model_close(fr_model *m);
 
+/* All parameters of a model in f32, to be changed; names and shapes are those of its store. One block: fr_free(list). */
+fr_status fr_model_weights(const fr_model *m, fr_named_tensor **list, size_t *count);
+
 /* Writes the folder; each file is the old one or the new one, and the weights come first. f32 becomes bf16. */
 fr_status fr_model_folder_write(const char *dir, const fr_llama *m, const fr_named_tensor *tensors,
                                 size_t count);

@@ -71,7 +71,10 @@ static fr_val norm(const build *b, const char *name, fr_val x) {
 
 static fr_val heads(const build *b, const char *name, int64_t count, fr_val x) {
     fr_val y = project(b, name, count * b->m->head_dim, b->m->width, x, FR_NONE);
-    return fr_reshape(b->g, y, 4, (int64_t[]){0, 0, count, b->m->head_dim});
+    enter(b, "", name);
+    y = fr_reshape(b->g, y, 4, (int64_t[]){0, 0, count, b->m->head_dim});
+    fr_scope_end(b->g);
+    return y;
 }
 
 /* New keys and values go into their pages first; queries then look at all that the pages hold. */

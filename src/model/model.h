@@ -4,5 +4,6 @@
 
 #include "model/folder.h"
 #include "model/llama.h"
+#include "model/outlier.h"
 
 #endif

@@ -158,20 +158,24 @@ static void test_bf16(void **state) {
 
 /* ---- options ---- */
 
+/* Twelve layers, so that what is kept for them is more than one operator's scratch. */
 static void test_recompute(void **state) {
     (void)state;
     golden x = open_golden("tied");
+    x.m.layers = 12;
     run a = start(&x, &(fr_llama_opts){0}, true);
     run b = start(&x, &(fr_llama_opts){.recompute = true}, true);
-    ok(fr_session_load(a.s, x.weights));
-    ok(fr_session_load(b.s, x.weights));
+    ok(fr_llama_init(a.s, a.g, &x.m, 2));
+    ok(fr_llama_init(b.s, b.g, &x.m, 2));
     go(&x, &a);
     go(&x, &b);
     for (int i = 0; i < GRADS; i++) {
         const fr_tensor *ga = fr_session_output(a.s, grads[i]);
         assert_memory_equal(ga->data, fr_session_output(b.s, grads[i])->data, fr_bytes(ga));
     }
-    assert_true(fr_session_arena_bytes(b.s) < fr_session_arena_bytes(a.s));
+    print_message("arena: %zu bytes, %zu with layers computed again\n", fr_session_arena_bytes(a.s),
+                  fr_session_arena_bytes(b.s));
+    assert_true(fr_session_arena_bytes(b.s) < fr_session_arena_bytes(a.s) * 2 / 3);
     stop(&a);
     stop(&b);
     close_golden(&x);
