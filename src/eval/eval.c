@@ -71,12 +71,20 @@ static bool judge(const fr_line *l, const char *said, char reason[96]) {
     return false;
 }
 
+/* A model may say any bytes; those that a terminal or a JSON file would stumble over are not shown. */
+static void make_printable(char *text) {
+    for (; text && *text; text++)
+        if (!isprint((unsigned char)*text) || (unsigned char)*text > 126) *text = '?';
+}
+
 /* Takes what was said over. */
 static void keep(fr_told *list, size_t *count, const fr_line *l, char **said, const char *reason) {
     fr_told *t = &list[(*count)++];
     *t = (fr_told){.line = *l, .said = *said};
     *said = NULL;
+    make_printable(t->said);
     snprintf(t->reason, sizeof t->reason, "%s", reason);
+    make_printable(t->reason);
 }
 
 static void count_line(asking *a, const fr_line *l, char **said) {

@@ -57,7 +57,7 @@ extern const double fr_eval_targets[FR_EVAL_GROUPS]; /* shares */
 
 typedef struct fr_told {
     fr_line line;
-    char *said;      /* NULL: it did not end */
+    char *said;      /* NULL: it did not end; what is not printable has become '?' */
     char reason[96]; /* empty: right */
 } fr_told;
 
