@@ -49,6 +49,16 @@ typedef struct fr_attn_path {
     /* o [fr_attn_ld(dim)][lanes]; fade NULL: 1. Column blocks of cols are cap rows apart. */
     void (*accumulate)(const void *p, const void *cols, int64_t count, int64_t dim, int64_t cap,
                        const float *fade, float *o);
+
+    /* Backward, of all pairs of a tile at once. s becomes p = exp2(c s - lse), dp becomes ds = p (dp - delta),
+     * both as rows [count][lanes] in the type of the path with rows of zeros up to a whole FR_ATTN_GROUP; ds as
+     * accumulate wants it goes to `pairs`, but for paths in f32: there ds itself is that. */
+    void (*grad)(float *s, float *dp, int64_t count, float c, const float *lse, const float *delta,
+                 void *pairs);
+    /* The rows of a panel as spread wants them: [lanes][ld], or [lanes / 2][ld][2]. */
+    void (*pack_spread)(const void *const *row, bool half, int64_t dim, void *out);
+    /* out[j][d] += sum over lanes of w[j][lane] rows[lane][d], whole FR_ATTN_GROUPs of j; out [count][ld]. */
+    void (*spread)(const void *w, const void *rows, int64_t count, int64_t dim, float *out);
 } fr_attn_path;
 
 typedef struct fr_attn_kernels {

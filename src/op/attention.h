@@ -5,6 +5,7 @@
  *     attention_tile.c     forward, tile by tile
  *     attention_decode.c   forward for few queries, cut over the keys
  *     attention_grad.c     backward, an operator of its own
+ *     attention_grad_whole.c   the same where all keys of a head are at hand together
  *
  * Attention over pages (paged.h) shares the tiles: its keys and values become floats tile by tile.
  *
@@ -99,6 +100,23 @@ void attn_decode_run(const attn_shape *a, const fr_call *c);
 /* Joins a second set of weighted values into the first. */
 void attn_join(float *o, float *top, float *sum, const float *o2, float top2, float sum2,
                int64_t dim, float c);
+
+/* The backward pass, as both ways through it see it. */
+typedef struct attn_grad {
+    attn_shape a;
+    const fr_attn_kernels *kernels;
+    attn_side q, k, v, y, dy, dq, dk, dv;
+    const float *lse_in;
+    float *lse,
+        *delta; /* [batch][kv_heads][rows]; lse in powers of two, +inf where nothing is seen */
+    char *scratch;
+    size_t per_thread;
+    int64_t tiles;
+} attn_grad;
+
+bool attn_grad_is_whole(const attn_shape *a);
+size_t attn_grad_whole_scratch(const attn_shape *a, const fr_pool *pool);
+void attn_grad_whole_run(const attn_grad *r, void *scratch, fr_pool *pool);
 
 /* fr_op_attention_grad: q, k, v, y, lse, dy, then block_start and block_index, or kv_len. */
 fr_status attn_grad_rule(fr_grad *r);

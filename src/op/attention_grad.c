@@ -7,7 +7,8 @@
  * one owns tiles of queries and sums dq, the other owns tiles of keys and sums dk and dv over all
  * queries of all heads that share the key head. Each sum has one owner and a fixed order, at the
  * price of making the weights twice. Pass two is pass one with the sides exchanged: keys lie in the
- * lanes and queries are broadcast. */
+ * lanes and queries are broadcast. Heads whose keys are all at hand together need one pass only
+ * (attention_grad_whole.c). */
 #include <math.h>
 #include <string.h>
 
@@ -25,18 +26,6 @@ typedef struct grad_work {
     int64_t lo[TILE], hi[TILE], index[TILE];
     const void *ptr[2][TILE];
 } grad_work;
-
-typedef struct grad_run {
-    attn_shape a;
-    const fr_attn_kernels *kernels;
-    attn_side q, k, v, y, dy, dq, dk, dv;
-    const float *lse_in;
-    float *lse,
-        *delta; /* [batch][kv_heads][rows]; lse in powers of two, +inf where nothing is seen */
-    char *scratch;
-    size_t per_thread;
-    int64_t tiles;
-} grad_run;
 
 /* What one item owns: rows of queries or keys first .. end of key head kv. */
 typedef struct grad_item {
@@ -64,11 +53,11 @@ static grad_work *carve_work(const attn_shape *a, attn_carve *c) {
     return w;
 }
 
-static void carve(grad_run *r, attn_carve *c, const fr_pool *pool) {
+static void carve(attn_grad *r, attn_carve *c, const fr_pool *pool) {
     const int64_t rows = r->a.batch * r->a.kv_heads * r->a.rows;
     attn_carve one = {0};
-    carve_work(&r->a, &one);
-    r->per_thread = one.used;
+    if (!attn_grad_is_whole(&r->a)) carve_work(&r->a, &one);
+    r->per_thread = attn_grad_is_whole(&r->a) ? attn_grad_whole_scratch(&r->a, NULL) : one.used;
     r->lse = attn_take(c, rows, sizeof(float));
     r->delta = attn_take(c, rows, sizeof(float));
     r->scratch = attn_take(c, fr_pool_threads(pool), r->per_thread);
@@ -84,7 +73,7 @@ static attn_shape shape_of(const fr_call *c) {
 }
 
 /* Row r of the group that shares key head kv. */
-static char *row_of(const grad_run *r, const attn_side *s, const grad_item *it, int64_t row) {
+static char *row_of(const attn_grad *r, const attn_side *s, const grad_item *it, int64_t row) {
     return attn_row(s, it->b, row / r->a.group, it->kv * r->a.group + row % r->a.group);
 }
 
@@ -95,7 +84,7 @@ static float value(const void *row, bool half, int64_t d) {
 }
 
 static void prepare(void *arg, size_t first, size_t end) {
-    const grad_run *r = arg;
+    const attn_grad *r = arg;
     const attn_shape *a = &r->a;
     for (int64_t x = (int64_t)first; x < (int64_t)end; x++) {
         const int64_t pair = x / a->rows, row = x % a->rows;
@@ -114,7 +103,7 @@ static void prepare(void *arg, size_t first, size_t end) {
 
 /* ---- what both passes do ---- */
 
-static void pack_panels(const grad_run *r, const attn_side *side, const grad_item *it, bool keys,
+static void pack_panels(const attn_grad *r, const attn_side *side, const grad_item *it, bool keys,
                         float *panel) {
     const int lanes = r->kernels->f32.lanes;
     const void *row[FR_ATTN_LANES];
@@ -130,7 +119,7 @@ static void pack_panels(const grad_run *r, const attn_side *side, const grad_ite
     }
 }
 
-static void store(const grad_run *r, const attn_side *side, const grad_item *it, bool keys,
+static void store(const attn_grad *r, const attn_side *side, const grad_item *it, bool keys,
                   float scale, const float *sum) {
     const int lanes = r->kernels->f32.lanes;
     void *row[FR_ATTN_LANES];
@@ -154,7 +143,8 @@ static int32_t clamp(int64_t x, int64_t most) {
 
 /* ---- pass one: queries in the lanes ---- */
 
-static void query_step(const grad_run *r, const grad_item *it, grad_work *w, int p, int64_t count) {
+static void query_step(const attn_grad *r, const grad_item *it, grad_work *w, int p,
+                       int64_t count) {
     const attn_shape *a = &r->a;
     const fr_attn_path *path = &r->kernels->f32;
     const int lanes = path->lanes;
@@ -184,7 +174,7 @@ static void query_step(const grad_run *r, const grad_item *it, grad_work *w, int
 }
 
 static void query_item(void *arg, size_t thread, size_t i) {
-    const grad_run *r = arg;
+    const attn_grad *r = arg;
     const attn_shape *a = &r->a;
     const fr_attn_path *path = &r->kernels->f32;
     attn_carve space = {.base = r->scratch + thread * r->per_thread};
@@ -279,7 +269,7 @@ static int64_t rows_next(const attn_shape *a, const grad_item *it, rows_left *le
     return count;
 }
 
-static void key_step(const grad_run *r, const grad_item *it, grad_work *w, int p, int64_t count) {
+static void key_step(const attn_grad *r, const grad_item *it, grad_work *w, int p, int64_t count) {
     const attn_shape *a = &r->a;
     const fr_attn_path *path = &r->kernels->f32;
     const int lanes = path->lanes;
@@ -305,7 +295,7 @@ static void key_step(const grad_run *r, const grad_item *it, grad_work *w, int p
 }
 
 static void key_item(void *arg, size_t thread, size_t i) {
-    const grad_run *r = arg;
+    const attn_grad *r = arg;
     const attn_shape *a = &r->a;
     const fr_attn_path *path = &r->kernels->f32;
     attn_carve space = {.base = r->scratch + thread * r->per_thread};
@@ -378,7 +368,7 @@ static bool no_pairs(const fr_call *c) {
 }
 
 static size_t scratch(const fr_call *c) {
-    grad_run r = {.a = shape_of(c)};
+    attn_grad r = {.a = shape_of(c)};
     if (no_pairs(c)) return 0;
     attn_carve space = {0};
     carve(&r, &space, c->pool);
@@ -386,17 +376,17 @@ static size_t scratch(const fr_call *c) {
 }
 
 static fr_status run(const fr_call *c) {
-    grad_run r = {.a = shape_of(c),
-                  .kernels = &fr_kernel()->attn,
-                  .q = attn_side_of(&c->in[IN_Q]),
-                  .k = attn_side_of(&c->in[IN_K]),
-                  .v = attn_side_of(&c->in[IN_V]),
-                  .y = attn_side_of(&c->in[IN_Y]),
-                  .dy = attn_side_of(&c->in[IN_DY]),
-                  .dq = attn_side_of(&c->out[0]),
-                  .dk = attn_side_of(&c->out[1]),
-                  .dv = attn_side_of(&c->out[2]),
-                  .lse_in = c->in[IN_LSE].data};
+    attn_grad r = {.a = shape_of(c),
+                   .kernels = &fr_kernel()->attn,
+                   .q = attn_side_of(&c->in[IN_Q]),
+                   .k = attn_side_of(&c->in[IN_K]),
+                   .v = attn_side_of(&c->in[IN_V]),
+                   .y = attn_side_of(&c->in[IN_Y]),
+                   .dy = attn_side_of(&c->in[IN_DY]),
+                   .dq = attn_side_of(&c->out[0]),
+                   .dk = attn_side_of(&c->out[1]),
+                   .dv = attn_side_of(&c->out[2]),
+                   .lse_in = c->in[IN_LSE].data};
     const attn_shape *a = &r.a;
     if (no_pairs(c)) {
         for (int i = 0; i < 3; i++) memset(c->out[i].data, 0, fr_bytes(&c->out[i]));
@@ -407,6 +397,10 @@ static fr_status run(const fr_call *c) {
     carve(&r, &space, c->pool);
     const int64_t pairs = a->batch * a->kv_heads;
     fr_pool_range(c->pool, (size_t)(pairs * a->rows), 64, prepare, &r);
+    if (attn_grad_is_whole(a)) {
+        attn_grad_whole_run(&r, r.scratch, c->pool);
+        return FR_OK;
+    }
     r.tiles = attn_row_tiles(a, TILE);
     fr_pool_run_thread(c->pool, (size_t)(pairs * r.tiles), query_item, &r);
     r.tiles = key_tiles(a);
@@ -414,10 +408,11 @@ static fr_status run(const fr_call *c) {
     return FR_OK;
 }
 
-/* Seven products of dim multiply-adds a pair: scores and dy vT in both passes, and three sums. */
+/* Seven products of dim multiply-adds a pair: scores and dy vT in both passes, and three sums. Five in one. */
 static void cost(const fr_call *c, fr_cost *out) {
     attn_shape a = shape_of(c);
-    out->ops = attn_pairs(&a) * (double)(a.batch * a.heads) * (14.0 * (double)a.dim + 12.0);
+    double products = attn_grad_is_whole(&a) ? 5 : 7;
+    out->ops = attn_pairs(&a) * (double)(a.batch * a.heads) * (2 * products * (double)a.dim + 12.0);
 }
 
 const fr_op fr_op_attention_grad = {

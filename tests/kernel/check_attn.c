@@ -153,6 +153,62 @@ static void grads(const fr_kernels *k) {
     }
 }
 
+/* p and ds of a tile, and what they make of rows of keys (accumulate) and of queries (spread). */
+static void backward(const fr_attn_path *path, int64_t count, int64_t dim, bool half) {
+    const int64_t lanes = path->lanes, ld = fr_attn_ld(dim);
+    const size_t n = (size_t)(CAP * lanes);
+    tile t = {.count = count, .dim = dim, .half = half};
+    fill(&t, path->lanes);
+    float *s = check_f32(n, CHECK_NORMAL), *dp = check_f32(n, CHECK_NORMAL);
+    float *was = check_copy(s, 4 * n), *dwas = check_copy(dp, 4 * n);
+    float *lse = check_range((size_t)lanes, 1, 3), *delta = check_f32((size_t)lanes, CHECK_NORMAL);
+    void *pairs = check_alloc(4 * n), *cols = check_alloc((size_t)(4 * CAP * ld));
+    void *rows = check_alloc((size_t)(4 * lanes * ld));
+    float *dq = check_alloc((size_t)(4 * ld * lanes)), *dk = check_alloc((size_t)(4 * CAP * ld));
+    float *dv = check_alloc((size_t)(4 * CAP * ld));
+    memset(dq, 0, (size_t)(4 * ld * lanes));
+    for (int64_t i = 0; i < CAP * ld; i++) dk[i] = dv[i] = 1;
+    path->pack_cols(t.k, count, half, dim, CAP, cols);
+    path->pack_spread(t.q, half, dim, rows);
+    path->grad(s, dp, count, 0.7f, lse, delta, pairs);
+    path->accumulate(path->pairs ? pairs : dp, cols, count, dim, CAP, NULL, dq);
+    path->spread(dp, rows, count, dim, dk);
+    path->spread(s, rows, count, dim, dv);
+    const double rel = path->pairs ? 2e-2 : 1e-5, tol = path->pairs ? 2e-2 : 1e-5;
+    for (int64_t d = 0; d < dim; d++) {
+        double want[FR_ATTN_LANES] = {0};
+        for (int64_t j = 0; j < CAP; j++) {
+            double k = 1, v = 1;
+            for (int64_t l = 0; l < lanes && j < count; l++) {
+                double p = exp2((double)was[j * lanes + l] * (double)0.7f - (double)lse[l]);
+                double ds = p * ((double)dwas[j * lanes + l] - (double)delta[l]);
+                want[l] += ds * at(t.k[j], half, d);
+                if (!t.q[l]) continue;
+                k += ds * at(t.q[l], half, d);
+                v += p * at(t.q[l], half, d);
+            }
+            check_value((double)dk[j * ld + d], k, rel, tol * (double)lanes);
+            check_value((double)dv[j * ld + d], v, rel, tol * (double)lanes);
+        }
+        for (int64_t l = 0; l < lanes; l++)
+            check_value((double)dq[d * lanes + l], want[l], rel, tol * (double)count);
+    }
+}
+
+static void backwards(const fr_kernels *k) {
+    const int64_t dims[] = {1, 15, 16, 17, 32, 48, 64};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        for (int64_t count = 1; count <= CAP; count += count < 18 ? 1 : 10)
+            for (int kind = 0; kind < 3; kind++) {
+                const fr_attn_path *path = kind == 2 ? &k->attn.bf16 : &k->attn.f32;
+                if (!path->score || !check_begin("attn.backward kind=%d count=%d dim=%d", kind,
+                                                 (int)count, (int)dims[i]))
+                    continue;
+                backward(path, count, dims[i], kind > 0);
+                check_end();
+            }
+}
+
 static void decodes(const fr_kernels *k, const fr_kernels *ref) {
     const int64_t dims[] = {1, 5, 16, 31, 64, 72, 128};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
@@ -199,6 +255,7 @@ static void ropes(const fr_kernels *k, const fr_kernels *ref) {
 static void run(const fr_kernels *k, const fr_kernels *ref) {
     paths(k);
     grads(k);
+    backwards(k);
     decodes(k, ref);
     ropes(k, ref);
 }

@@ -194,6 +194,102 @@ static void accumulate(const void *p, const void *cols, int64_t count, int64_t d
         accumulate_group(p, (const uint16_t *)cols + d * cap, count, fade, o + d * LANES);
 }
 
+/* 16 values of row j and 16 of row j + 1 as 16 pairs. */
+static inline __m512i interleave(__m512 a, __m512 b) {
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512bh both = _mm512_cvtne2ps_pbh(b, a);
+    __m512i x;
+    memcpy(&x, &both, sizeof x);
+    return _mm512_permutexvar_epi16(order, x);
+}
+
+static inline void store_row(uint16_t *to, const __m512 x[COLS]) {
+    __m512bh both = _mm512_cvtne2ps_pbh(x[1], x[0]);
+    __m512i bits;
+    memcpy(&bits, &both, sizeof bits);
+    _mm512_storeu_si512(to, bits);
+}
+
+/* In place: a row of bf16 takes half the room of the one it came from. */
+static void grad(float *s, float *dp, int64_t count, float c, const float *lse, const float *delta,
+                 void *pairs) {
+    const int64_t whole = (count + FR_ATTN_GROUP - 1) / FR_ATTN_GROUP * FR_ATTN_GROUP;
+    const __m512 scale = _mm512_set1_ps(c);
+    __m512 base[COLS], less[COLS];
+    for (int i = 0; i < COLS; i++) {
+        base[i] = _mm512_loadu_ps(lse + i * 16);
+        less[i] = _mm512_loadu_ps(delta + i * 16);
+    }
+    for (int64_t j = 0; j < whole; j += 2) {
+        __m512 p[2][COLS], ds[2][COLS];
+        for (int r = 0; r < 2; r++)
+            for (int i = 0; i < COLS; i++) {
+                p[r][i] = ds[r][i] = _mm512_setzero_ps();
+                if (j + r >= count) continue;
+                __m512 x = _mm512_loadu_ps(s + (j + r) * LANES + i * 16);
+                __m512 y = _mm512_loadu_ps(dp + (j + r) * LANES + i * 16);
+                p[r][i] = exp2_low(_mm512_fmsub_ps(x, scale, base[i]));
+                ds[r][i] = _mm512_mul_ps(p[r][i], _mm512_sub_ps(y, less[i]));
+            }
+        for (int r = 0; r < 2; r++) {
+            store_row((uint16_t *)(void *)s + (j + r) * LANES, p[r]);
+            store_row((uint16_t *)(void *)dp + (j + r) * LANES, ds[r]);
+        }
+        for (int i = 0; i < COLS; i++)
+            _mm512_storeu_si512((uint16_t *)pairs + j * LANES + i * 32,
+                                interleave(ds[0][i], ds[1][i]));
+    }
+}
+
+static void pack_spread(const void *const *row, bool half, int64_t dim, void *out) {
+    static const uint16_t zeros[16];
+    const int64_t ld = fr_attn_ld(dim);
+    (void)half;
+    for (int lane = 0; lane < LANES; lane += 2)
+        for (int64_t d = 0; d < dim; d += 16) {
+            int64_t n = dim - d < 16 ? dim - d : 16;
+            __mmask16 mask = (__mmask16)((1u << n) - 1);
+            const uint16_t *a = row[lane], *b = row[lane + 1];
+            __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, a ? a + d : zeros));
+            __m512i up = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, b ? b + d : zeros));
+            _mm512_storeu_si512((uint16_t *)out + lane * ld + 2 * d,
+                                _mm512_or_si512(low, _mm512_slli_epi32(up, 16)));
+        }
+}
+
+static inline void spread_group(const uint16_t *w, const uint16_t *rows, int64_t ld, int cols,
+                                float *out) {
+    __m512 acc[GROUP][COLS];
+    for (int r = 0; r < GROUP; r++)
+        for (int c = 0; c < cols; c++) acc[r][c] = _mm512_loadu_ps(out + r * ld + c * 16);
+    for (int lane = 0; lane < LANES; lane += 2) {
+        __m512bh x[COLS];
+        for (int c = 0; c < cols; c++)
+            x[c] = as_bf16(_mm512_loadu_si512(rows + lane * ld + c * 32));
+        for (int r = 0; r < GROUP; r++) {
+            __m512bh k = as_bf16(pair(w + r * LANES + lane));
+            for (int c = 0; c < cols; c++) acc[r][c] = _mm512_dpbf16_ps(acc[r][c], k, x[c]);
+        }
+    }
+    for (int r = 0; r < GROUP; r++)
+        for (int c = 0; c < cols; c++) _mm512_storeu_ps(out + r * ld + c * 16, acc[r][c]);
+}
+
+static void spread(const void *w, const void *rows, int64_t count, int64_t dim, float *out) {
+    const int64_t ld = fr_attn_ld(dim);
+    for (int64_t d = 0; d < ld; d += COLS * 16)
+        for (int64_t j = 0; j < count; j += GROUP) {
+            const uint16_t *from = (const uint16_t *)w + j * LANES;
+            const uint16_t *x = (const uint16_t *)rows + 2 * d;
+            if (ld - d >= COLS * 16)
+                spread_group(from, x, ld, COLS, out + j * ld + d);
+            else
+                spread_group(from, x, ld, 1, out + j * ld + d);
+        }
+}
+
 void attn_fill_avx512bf16(fr_attn_kernels *out) {
     out->bf16 = (fr_attn_path){
         .lanes = LANES,
@@ -205,5 +301,8 @@ void attn_fill_avx512bf16(fr_attn_kernels *out) {
         .score = score,
         .softmax = softmax,
         .accumulate = accumulate,
+        .grad = grad,
+        .pack_spread = pack_spread,
+        .spread = spread,
     };
 }

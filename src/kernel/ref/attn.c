@@ -139,6 +139,35 @@ static void grad_rows(float *s, float *dp, int64_t count, float c, const float *
         }
 }
 
+static void grad(float *s, float *dp, int64_t count, float c, const float *lse, const float *delta,
+                 void *pairs) {
+    const int64_t whole = (count + FR_ATTN_GROUP - 1) / FR_ATTN_GROUP * FR_ATTN_GROUP;
+    (void)pairs;
+    for (int64_t j = 0; j < whole; j++)
+        for (int lane = 0; lane < LANES; lane++) {
+            float *x = s + j * LANES + lane, *y = dp + j * LANES + lane;
+            float p = j < count ? exp2f(*x * c - lse[lane]) : 0.0f;
+            *y = j < count ? p * (*y - delta[lane]) : 0.0f;
+            *x = p;
+        }
+}
+
+static void pack_spread(const void *const *row, bool half, int64_t dim, void *out) {
+    const int64_t ld = fr_attn_ld(dim);
+    for (int lane = 0; lane < LANES; lane++)
+        for (int64_t d = 0; d < ld; d++)
+            ((float *)out)[lane * ld + d] = row[lane] && d < dim ? value(row[lane], half, d) : 0.0f;
+}
+
+static void spread(const void *w, const void *rows, int64_t count, int64_t dim, float *out) {
+    const int64_t ld = fr_attn_ld(dim);
+    for (int64_t j = 0; j < count; j++)
+        for (int lane = 0; lane < LANES; lane++)
+            for (int64_t d = 0; d < ld; d++)
+                out[j * ld + d] +=
+                    ((const float *)w)[j * LANES + lane] * ((const float *)rows)[lane * ld + d];
+}
+
 static void decode(const float *q, const void *k, const void *v, int64_t k_stride, int64_t v_stride,
                    bool half, int64_t count, int64_t dim, float c, float *s, float *top, float *sum,
                    float *o) {
@@ -183,7 +212,10 @@ void fr_attn_ref_fill(fr_attn_kernels *out) {
                 .pack_cols = pack_cols,
                 .score = score,
                 .softmax = softmax,
-                .accumulate = accumulate},
+                .accumulate = accumulate,
+                .grad = grad,
+                .pack_spread = pack_spread,
+                .spread = spread},
         .mask_lanes = mask_lanes,
         .mask_rows = mask_rows,
         .store = store,

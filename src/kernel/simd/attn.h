@@ -59,6 +59,10 @@ void FR_NAME(attn_grad_lanes)(float *s, float *dp, int64_t count, float c, const
                               const float *delta);
 void FR_NAME(attn_grad_rows)(float *s, float *dp, int64_t count, float c, const float *lse,
                              const float *delta);
+void FR_NAME(attn_grad)(float *s, float *dp, int64_t count, float c, const float *lse,
+                        const float *delta, void *pairs);
+void FR_NAME(attn_pack_spread)(const void *const *row, bool half, int64_t dim, void *out);
+void FR_NAME(attn_spread)(const void *w, const void *rows, int64_t count, int64_t dim, float *out);
 void FR_NAME(attn_decode)(const float *q, const void *k, const void *v, int64_t k_stride,
                           int64_t v_stride, bool half, int64_t count, int64_t dim, float c,
                           float *s, float *top, float *sum, float *o);

@@ -13,6 +13,9 @@ void FR_NAME(attn_fill)(fr_attn_kernels *out) {
         .score = FR_NAME(attn_score),
         .softmax = FR_NAME(attn_softmax),
         .accumulate = FR_NAME(attn_accumulate),
+        .grad = FR_NAME(attn_grad),
+        .pack_spread = FR_NAME(attn_pack_spread),
+        .spread = FR_NAME(attn_spread),
     };
     out->mask_lanes = FR_NAME(attn_mask_lanes);
     out->store = FR_NAME(attn_store);

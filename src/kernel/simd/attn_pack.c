@@ -36,6 +36,17 @@ void FR_NAME(attn_pack_rows)(const void *const *row, int64_t count, bool half, i
     for (int64_t j = count; j % GROUP; j++) memset(out + j * ld, 0, (size_t)ld * sizeof *out);
 }
 
+void FR_NAME(attn_pack_spread)(const void *const *row, bool half, int64_t dim, void *out) {
+    const int64_t ld = fr_attn_ld(dim);
+    for (int lane = 0; lane < LANES; lane++) {
+        float *to = (float *)out + lane * ld;
+        if (row[lane])
+            copy_row(row[lane], half, dim, ld, to);
+        else
+            memset(to, 0, (size_t)ld * sizeof *to);
+    }
+}
+
 /* One vector into the column blocks that it spans. */
 static inline void put_cols(vf32 v, int64_t cap, float *out) {
     float x[FR_VLEN];

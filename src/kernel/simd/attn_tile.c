@@ -104,3 +104,52 @@ void FR_NAME(attn_grad_rows)(float *s, float *dp, int64_t count, float c, const 
             vstore(y, vmul(p, vsub(vload(y), vset1(delta[j]))));
         }
 }
+
+void FR_NAME(attn_grad)(float *s, float *dp, int64_t count, float c, const float *lse,
+                        const float *delta, void *pairs) {
+    const int64_t whole = (count + FR_ATTN_GROUP - 1) / FR_ATTN_GROUP * FR_ATTN_GROUP;
+    (void)pairs;
+    for (int i = 0; i < COLS; i++) {
+        vf32 base = vneg(vload(lse + i * FR_VLEN)), less = vload(delta + i * FR_VLEN);
+        for (int64_t j = 0; j < count; j++) {
+            float *x = s + j * LANES + i * FR_VLEN, *y = dp + j * LANES + i * FR_VLEN;
+            vf32 p = attn_exp2(vfma(vload(x), vset1(c), base));
+            vstore(x, p);
+            vstore(y, vmul(p, vsub(vload(y), less)));
+        }
+    }
+    for (int64_t x = count * LANES; x < whole * LANES; x += FR_VLEN) {
+        vstore(s + x, vzero());
+        vstore(dp + x, vzero());
+    }
+}
+
+/* GROUP rows of the result, `cols` vectors of its columns. */
+static inline void spread_group(const float *w, const float *rows, int64_t ld, int cols,
+                                float *out) {
+    vf32 acc[GROUP][COLS];
+    for (int r = 0; r < GROUP; r++)
+        for (int c = 0; c < cols; c++) acc[r][c] = vload(out + r * ld + c * FR_VLEN);
+    for (int lane = 0; lane < LANES; lane++) {
+        vf32 x[COLS];
+        for (int c = 0; c < cols; c++) x[c] = vload(rows + lane * ld + c * FR_VLEN);
+        for (int r = 0; r < GROUP; r++) {
+            vf32 k = vset1(w[r * LANES + lane]);
+            for (int c = 0; c < cols; c++) acc[r][c] = vfma(k, x[c], acc[r][c]);
+        }
+    }
+    for (int r = 0; r < GROUP; r++)
+        for (int c = 0; c < cols; c++) vstore(out + r * ld + c * FR_VLEN, acc[r][c]);
+}
+
+void FR_NAME(attn_spread)(const void *w, const void *rows, int64_t count, int64_t dim, float *out) {
+    const int64_t ld = fr_attn_ld(dim);
+    for (int64_t d = 0; d < ld; d += COLS * FR_VLEN)
+        for (int64_t j = 0; j < count; j += GROUP) {
+            const float *from = (const float *)w + j * LANES, *x = (const float *)rows + d;
+            if (ld - d >= COLS * FR_VLEN)
+                spread_group(from, x, ld, COLS, out + j * ld + d);
+            else
+                spread_group(from, x, ld, 1, out + j * ld + d);
+        }
+}
