@@ -60,7 +60,18 @@ static fr_status read_model(fr_recipe *r, fr_job *j) {
     return FR_OK;
 }
 
+/* share_add = 20, share_story = 15 ...: how often each task of the world of text comes. */
+static fr_status read_shares(fr_recipe *r, fr_job *j) {
+    for (int t = 0; t < FR_LINE_TASKS; t++) {
+        char key[64];
+        snprintf(key, sizeof key, "share_%s", fr_line_task_names[t]);
+        FR_TRY(fr_recipe_f64(r, key, 0, 0, 1e6, &j->share[t]));
+    }
+    return FR_OK;
+}
+
 static fr_status read_data(fr_recipe *r, fr_job *j) {
+    FR_TRY(read_shares(r, j));
     WHOLE("tokens", j->model.context, 8, j->model.context, &j->tokens);
     WHOLE("batch", 16, 1, 100000, &j->rows);
     WHOLE("ahead", 4, 1, 1000, &j->ahead);

@@ -5,6 +5,7 @@
 #include "model/model.h"
 #include "train/recipe.h"
 #include "train/train.h"
+#include "world/world.h"
 
 typedef enum fr_job_kind { FR_JOB_TOKENIZER, FR_JOB_LLAMA } fr_job_kind;
 
@@ -20,6 +21,7 @@ typedef struct fr_job {
     /* its batches */
     int64_t rows, tokens, ahead;
     double prompt_loss;
+    double share[FR_LINE_TASKS]; /* of the lines; all 0: the world's own mix */
     /* its training */
     fr_train_opts train;
     int64_t accumulate; /* batches whose gradients make a step */

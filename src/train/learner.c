@@ -52,6 +52,7 @@ static fr_status make(fr_learner *l, fr_pool *pool) {
                            .rows = j->rows,
                            .tokens = j->tokens,
                            .prompt_loss = j->prompt_loss};
+    memcpy(lines.share, j->share, sizeof lines.share);
     FR_TRY(fr_lines_source(&lines, &l->data));
     lines.split = FR_LINES_VALIDATION;
     lines.prompt_loss = 0;

@@ -13,7 +13,9 @@
 typedef struct lines {
     fr_lines_opts o;
     int32_t eos;
-    uint64_t lot; /* the stream of random numbers that says which prompts count */
+    uint64_t lot;      /* the stream of random numbers that says which prompts count, */
+    uint64_t task_lot; /* and that which says the tasks, where the recipe has its own mix */
+    double shares;     /* their sum */
 } lines;
 
 fr_status fr_lines_encode(const fr_tokenizer *t, const fr_line *line, fr_tokens *out,
@@ -24,6 +26,22 @@ fr_status fr_lines_encode(const fr_tokenizer *t, const fr_line *line, fr_tokens 
     *prompt = out->count - first;
     FR_TRY(fr_tokenizer_encode(t, line->text + given, (size_t)line->bytes - given, 0, out));
     return fr_tokens_add(out, fr_tokenizer_eos(t));
+}
+
+/* The task of a line; -1: the world decides. */
+static int task_of(const lines *l, uint64_t index) {
+    if (l->shares <= 0) return -1;
+    float u;
+    fr_random_uniform(l->o.seed, l->task_lot, index, &u, 1);
+    double left = (double)u * l->shares;
+    int last = 0;
+    for (int t = 0; t < FR_LINE_TASKS; t++) {
+        if (l->o.share[t] <= 0) continue;
+        if (left < l->o.share[t]) return t;
+        left -= l->o.share[t];
+        last = t;
+    }
+    return last;
 }
 
 /* Captions and stories are to be said whole; of a question, what is asked is learned now and then. */
@@ -55,7 +73,7 @@ static fr_status pack(const lines *l, uint64_t number, int32_t *tokens, int32_t 
         fr_line line;
         size_t prompt;
         uint64_t index = number * LINES_A_BATCH + i;
-        fr_line_make(l->o.seed, index, -1, l->o.split, &line);
+        fr_line_make(l->o.seed, index, task_of(l, index), l->o.split, &line);
         line_tokens->count = 0;
         FR_TRY(fr_lines_encode(l->o.tokenizer, &line, line_tokens, &prompt));
         int64_t row = first_with_room(used, l->o.rows, l->o.tokens, (int64_t)line_tokens->count);
@@ -93,7 +111,11 @@ fr_status fr_lines_source(const fr_lines_opts *o, fr_source *out) {
                        "the tokenizer has no tokens for the begin and the end of a text");
     lines *l = fr_alloc(FR_MEM_OTHER, sizeof *l);
     if (!l) return FR_NOMEM;
-    *l = (lines){*o, fr_tokenizer_eos(o->tokenizer), fr_random_stream("train/prompt")};
+    *l = (lines){.o = *o,
+                 .eos = fr_tokenizer_eos(o->tokenizer),
+                 .lot = fr_random_stream("train/prompt"),
+                 .task_lot = fr_random_stream("train/task")};
+    for (int t = 0; t < FR_LINE_TASKS; t++) l->shares += o->share[t];
     fr_tensor grid = fr_tensor_make(FR_I32, 2, (int64_t[]){o->rows, o->tokens}, NULL);
     fr_tensor pos = fr_tensor_make(FR_I32, 2, (int64_t[]){o->tokens, 1}, NULL);
     *out = (fr_source){

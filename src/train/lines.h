@@ -11,6 +11,7 @@ typedef struct fr_lines_opts {
     uint64_t seed;
     fr_line_split split;
     int64_t rows, tokens;
+    double share[FR_LINE_TASKS]; /* of the lines, in any unit; all 0: the world's own mix */
     double
         prompt_loss; /* for this share of the questions what is asked counts too, not only the answer */
 } fr_lines_opts;
