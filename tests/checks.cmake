@@ -28,6 +28,9 @@ fr_check(cli/demo SECONDS 300
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_demo.sh $<TARGET_FILE:frugal_cli>)
 fr_check(cli/world SECONDS 120
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_world.sh $<TARGET_FILE:frugal_cli>)
+fr_check(cli/outliers SECONDS 60
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_outliers.sh $<TARGET_FILE:frugal_cli>
+         ${CMAKE_SOURCE_DIR}/tests/golden/model/tied)
 fr_check(cli/inspect SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_inspect.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/tests/golden/tensor)
