@@ -1,5 +1,5 @@
-/* optimizer.c: from gradients to parameters, piece by piece; SGD with momentum and AdamW (Loshchilov
- * & Hutter 2019) stand here.
+/* optimizer.c: from gradients to parameters, piece by piece; SGD with momentum, AdamW (Loshchilov &
+ * Hutter 2019) and AdamW with moments in 8 bits (Dettmers et al. 2022) stand here.
  *
  * Two sweeps over the pool: the squares of the gradients, whose sum is taken in the order of the
  * pieces, and then the update, which also rounds the f32 master to the type of the parameter. */
@@ -13,9 +13,11 @@ const char *const fr_optimizer_names[] = {"sgd", "adamw", "adamw8", "came", "cam
 fr_status fr_optimizer_check(const fr_train_opts *o) {
     if ((int)o->optimizer < FR_SGD || o->optimizer > FR_CAME8)
         return fr_fail(FR_INVALID, "there is no optimizer %d", (int)o->optimizer);
-    if (o->optimizer > FR_ADAMW)
-        return fr_fail(FR_UNSUPPORTED, "the optimizer %s is not there yet",
-                       fr_optimizer_names[o->optimizer]);
+    if (o->block8 < 0 || o->block8 > FR_PIECE || (o->block8 & (o->block8 - 1)) || o->least8 < 0)
+        return fr_fail(FR_INVALID,
+                       "blocks of %d values from tensors of %lld on make no sense: a block has a "
+                       "power of two, at most %d",
+                       o->block8, (long long)o->least8, FR_PIECE);
     if (!(o->momentum >= 0 && o->momentum < 1))
         return fr_fail(FR_INVALID, "the momentum is %g; it must be from 0 to below 1",
                        (double)o->momentum);
@@ -41,87 +43,60 @@ void fr_optimizer_defaults(fr_train_opts *o) {
     if (o->beta3 == 0) o->beta3 = 0.9999f;
     if (o->eps == 0) o->eps = came ? 1e-30f : 1e-8f;
     if (o->eps2 == 0) o->eps2 = 1e-16f;
+    if (o->least8 == 0) o->least8 = came ? 16385 : 4096;
 }
 
 /* ---- gradients ---- */
 
-/* The piece of the gradient of the last run as floats: in place when it is f32, else in buf. */
-static const float *run_gradient(const fr_trainer *t, const fr_piece *p, float *buf) {
-    const fr_tensor *g = t->grads[p->slot];
-    if (g->dtype == FR_F32) return (const float *)g->data + p->first;
+static const float *run_gradient(const fr_trainer *t, uint32_t slot, size_t first, size_t count,
+                                 float *buf) {
+    const fr_tensor *g = t->grads[slot];
+    if (g->dtype == FR_F32) return (const float *)g->data + first;
     const fr_dtype_info *info = fr_dtype_get(g->dtype);
-    fr_decode(g->dtype, (const char *)g->data + p->first * (size_t)info->bytes, p->count, buf);
+    fr_decode(g->dtype, (const char *)g->data + first * (size_t)info->bytes, count, buf);
     return buf;
 }
 
-/* What the update is made with, but for a factor. */
-static const float *piece_gradient(const fr_trainer *t, const fr_piece *p, float *buf) {
-    return t->sums ? t->slots[p->slot].sum + p->first : run_gradient(t, p, buf);
+const float *fr_optimizer_gradient(const fr_trainer *t, uint32_t slot, size_t first, size_t count,
+                                   float *buf) {
+    return t->sums ? t->slots[slot].sum + first : run_gradient(t, slot, first, count, buf);
 }
 
-static void begin_piece(void *arg, size_t i) {
-    const fr_trainer *t = arg;
-    const fr_piece *p = &t->pieces[i];
-    float buf[FR_PIECE];
-    memcpy(t->slots[p->slot].sum + p->first, run_gradient(t, p, buf), p->count * sizeof *buf);
-}
+typedef struct adding {
+    fr_trainer *t;
+    bool begin;
+} adding;
 
 static void add_piece(void *arg, size_t i) {
-    const fr_trainer *t = arg;
-    const fr_piece *p = &t->pieces[i];
+    const adding *a = arg;
+    const fr_piece *p = &a->t->pieces[i];
     float buf[FR_PIECE];
-    fr_kernel()->rows.axpy(1, run_gradient(t, p, buf), p->count, t->slots[p->slot].sum + p->first);
+    for (size_t at = p->first, n; at < p->first + p->count; at += n) {
+        n = FR_MIN((size_t)FR_PIECE, p->first + p->count - at);
+        const float *g = run_gradient(a->t, p->slot, at, n, buf);
+        float *sum = a->t->slots[p->slot].sum + at;
+        if (a->begin)
+            memcpy(sum, g, n * sizeof *g);
+        else
+            fr_kernel()->rows.axpy(1, g, n, sum);
+    }
 }
 
 void fr_optimizer_add(fr_trainer *t, bool begin) {
-    fr_pool_run(t->pool, t->piece_count, begin ? begin_piece : add_piece, t);
+    adding a = {t, begin};
+    fr_pool_run(t->pool, t->piece_count, add_piece, &a);
 }
 
-/* ---- the update ---- */
-
-typedef struct update {
-    fr_trainer *t;
-    float lr, scale; /* scale: of the gradient, from clipping and from the mean */
-    float follow;    /* how far the averages go */
-    double bias1, bias2;
-} update;
+static bool is_came(const fr_trainer *t) {
+    return t->opts.optimizer == FR_CAME || t->opts.optimizer == FR_CAME8;
+}
 
 static void square_piece(void *arg, size_t i) {
     const fr_trainer *t = arg;
     float buf[FR_PIECE];
     const fr_piece *p = &t->pieces[i];
-    t->partial[i] = fr_kernel()->rows.sum_squares(piece_gradient(t, p, buf), p->count);
-}
-
-/* ema += follow (master - ema) */
-static void average(const fr_slot *s, const fr_piece *p, float follow) {
-    float *e = s->ema + p->first;
-    const fr_rows_kernels *k = &fr_kernel()->rows;
-    k->affine(e, 1 - follow, 0, p->count, e);
-    k->axpy(follow, s->master + p->first, p->count, e);
-}
-
-static void update_piece(void *arg, size_t i) {
-    const update *u = arg;
-    const fr_train_opts *o = &u->t->opts;
-    const fr_rows_kernels *k = &fr_kernel()->rows;
-    const fr_piece *p = &u->t->pieces[i];
-    const fr_slot *s = &u->t->slots[p->slot];
-    float buf[FR_PIECE];
-    const float *g = piece_gradient(u->t, p, buf);
-    if (u->scale != 1) {
-        for (size_t j = 0; j < p->count; j++) buf[j] = g[j] * u->scale;
-        g = buf;
-    }
-    float *master = s->master + p->first;
-    float decay = s->decays ? o->weight_decay : 0;
-    if (o->optimizer == FR_ADAMW)
-        k->adamw(p->count, master, s->m + p->first, s->v + p->first, g, u->lr, o->beta1, o->beta2,
-                 o->eps, decay, (float)u->bias1, (float)u->bias2);
-    else
-        k->sgd(p->count, master, s->m ? s->m + p->first : NULL, g, u->lr, o->momentum, decay);
-    if (s->ema) average(s, p, u->follow);
-    fr_slot_store(s, p->first, p->count);
+    const float *g = fr_optimizer_gradient(t, p->slot, p->first, p->count, buf);
+    t->partial[i] = fr_kernel()->rows.sum_squares(g, p->count);
 }
 
 /* Names the first parameter whose gradient is at fault. */
@@ -136,7 +111,10 @@ static fr_status not_finite(const fr_trainer *t) {
 /* The norm is that of the mean; the factor that takes a sum to the mean and clips it comes out. */
 static fr_status measure(fr_trainer *t, float *norm, float *scale) {
     double sum = 0;
-    fr_pool_run(t->pool, t->piece_count, square_piece, t);
+    if (is_came(t))
+        fr_came_squares(t);
+    else
+        fr_pool_run(t->pool, t->piece_count, square_piece, t);
     for (size_t i = 0; i < t->piece_count; i++) sum += t->partial[i];
     double length = sqrt(sum) / (double)t->pending;
     if (norm) *norm = (float)length;
@@ -147,14 +125,71 @@ static fr_status measure(fr_trainer *t, float *norm, float *scale) {
     return FR_OK;
 }
 
+/* ---- the update ---- */
+
+void fr_optimizer_finish(const fr_update *u, const fr_slot *s, size_t first, size_t count) {
+    if (s->ema) { /* ema += follow (master - ema) */
+        const fr_rows_kernels *k = &fr_kernel()->rows;
+        k->affine(s->ema + first, 1 - u->follow, 0, count, s->ema + first);
+        k->axpy(u->follow, s->master + first, count, s->ema + first);
+    }
+    fr_slot_store(s, first, count);
+}
+
+static void adamw(const fr_update *u, const fr_slot *s, size_t first, size_t count, float *m,
+                  float *v, const float *g) {
+    const fr_train_opts *o = &u->t->opts;
+    fr_kernel()->rows.adamw(count, s->master + first, m, v, g, u->lr, o->beta1, o->beta2, o->eps,
+                            s->decays ? o->weight_decay : 0, (float)u->bias1, (float)u->bias2);
+}
+
+/* A second moment that is not 0 does not become 0: the step would be divided by eps alone. */
+static void adamw8(const fr_update *u, const fr_slot *s, const fr_piece *p, const float *g) {
+    const fr_map8 *maps = u->t->maps;
+    float m[FR_PIECE], v[FR_PIECE];
+    for (size_t at = p->first, n; at < p->first + p->count; at += n, g += n) {
+        size_t block = at / s->block;
+        n = FR_MIN(s->block, p->first + p->count - at);
+        fr_map8_decode(&maps[0], s->m8.code + at, n, s->m8.scale[block], m);
+        fr_map8_decode(&maps[1], s->v8.code + at, n, s->v8.scale[block], v);
+        adamw(u, s, at, n, m, v, g);
+        s->m8.scale[block] = fr_map8_encode(&maps[0], m, n, false, s->m8.code + at);
+        s->v8.scale[block] = fr_map8_encode(&maps[1], v, n, true, s->v8.code + at);
+    }
+}
+
+static void update_piece(void *arg, size_t i) {
+    const fr_update *u = arg;
+    const fr_train_opts *o = &u->t->opts;
+    const fr_piece *p = &u->t->pieces[i];
+    const fr_slot *s = &u->t->slots[p->slot];
+    float buf[FR_PIECE];
+    const float *g = fr_optimizer_gradient(u->t, p->slot, p->first, p->count, buf);
+    if (u->scale != 1) {
+        for (size_t j = 0; j < p->count; j++) buf[j] = g[j] * u->scale;
+        g = buf;
+    }
+    if (s->m8.code)
+        adamw8(u, s, p, g);
+    else if (s->v)
+        adamw(u, s, p->first, p->count, s->m + p->first, s->v + p->first, g);
+    else
+        fr_kernel()->rows.sgd(p->count, s->master + p->first, s->m ? s->m + p->first : NULL, g,
+                              u->lr, o->momentum, s->decays ? o->weight_decay : 0);
+    fr_optimizer_finish(u, s, p->first, p->count);
+}
+
 fr_status fr_optimizer_apply(fr_trainer *t, float *norm) {
-    update u = {.t = t};
+    fr_update u = {.t = t};
     FR_TRY(measure(t, norm, &u.scale));
     double done = (double)(t->step + 1);
     u.lr = fr_learning_rate(&t->opts, t->step);
     u.bias1 = 1 - pow(t->opts.beta1, done);
     u.bias2 = 1 - pow(t->opts.beta2, done);
     u.follow = (float)(1 - fmin(t->opts.ema, (1 + done) / (10 + done)));
-    fr_pool_run(t->pool, t->piece_count, update_piece, &u);
+    if (is_came(t))
+        fr_came_update(&u);
+    else
+        fr_pool_run(t->pool, t->piece_count, update_piece, &u);
     return FR_OK;
 }

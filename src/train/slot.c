@@ -39,18 +39,106 @@ static void *keep_like(fr_trainer *t, fr_slot *s, const char *prefix) {
     return keep(t, s, prefix, FR_F32, shape->rank, shape->dim);
 }
 
+static size_t blocks_of(const fr_slot *s) {
+    return (s->values + s->block - 1) / s->block;
+}
+
+static fr_status keep_codes(fr_trainer *t, fr_slot *s, fr_codes *c, const char *const prefix[3]) {
+    const fr_tensor *shape = &t->graph->values[s->param]->desc;
+    int64_t blocks = (int64_t)blocks_of(s);
+    c->code = keep(t, s, prefix[0], FR_U8, shape->rank, shape->dim);
+    c->scale = keep(t, s, prefix[1], FR_F32, 1, &blocks);
+    if (prefix[2]) c->low = keep(t, s, prefix[2], FR_F32, 1, &blocks);
+    return c->code && c->scale && (!prefix[2] || c->low) ? FR_OK : FR_NOMEM;
+}
+
+static fr_status keep_moments(fr_trainer *t, fr_slot *s, bool second) {
+    if (!(s->m = keep_like(t, s, "m"))) return FR_NOMEM;
+    return !second || (s->v = keep_like(t, s, "v")) ? FR_OK : FR_NOMEM;
+}
+
+static fr_status make_adamw8(fr_trainer *t, fr_slot *s) {
+    static const char *const m[3] = {"m8", "m8.scale"}, *const v[3] = {"v8", "v8.scale"};
+    if (s->values < (size_t)t->opts.least8) return keep_moments(t, s, true);
+    s->block = t->opts.block8 ? (size_t)t->opts.block8 : s->values < 32768 ? 256 : 2048;
+    FR_TRY(keep_codes(t, s, &s->m8, m));
+    memset(s->m8.code, t->maps[0].zero, s->values);
+    return keep_codes(t, s, &s->v8, v);
+}
+
+/* Matrices, also those of convolutions with kernels of one value. */
+static bool find_factors(const fr_tensor *shape, fr_factors *f) {
+    if (shape->rank < 2) return false;
+    f->rows = (size_t)shape->dim[0];
+    f->cols = (size_t)shape->dim[shape->rank - 1];
+    for (int i = 1; i + 1 < shape->rank; i++)
+        if (shape->dim[i] != 1) return false;
+    return f->rows && f->cols;
+}
+
+/* Pieces are long enough that their sums of columns stay small beside the matrix. */
+static fr_status make_factors(fr_trainer *t, fr_slot *s) {
+    fr_factors *f = &s->factors;
+    int64_t rows = (int64_t)f->rows, cols = (int64_t)f->cols;
+    f->row = keep(t, s, "row", FR_F32, 1, &rows);
+    f->col = keep(t, s, "col", FR_F32, 1, &cols);
+    f->res_row = keep(t, s, "res_row", FR_F32, 1, &rows);
+    f->res_col = keep(t, s, "res_col", FR_F32, 1, &cols);
+    s->piece = fr_round_up(64 * f->cols, FR_PIECE);
+    size_t pieces = (s->values + s->piece - 1) / s->piece;
+    f->row_room = FR_MIN(f->rows, s->piece / f->cols + 2);
+    f->by_row = take(t, f->rows * sizeof(float));
+    f->by_col = take(t, f->cols * sizeof(float));
+    f->res_by_row = take(t, f->rows * sizeof(float));
+    f->res_by_col = take(t, f->cols * sizeof(float));
+    f->row_part = take(t, pieces * f->row_room * sizeof(float));
+    f->col_part = take(t, pieces * f->cols * sizeof(float));
+    return f->row && f->col && f->res_row && f->res_col && f->by_row && f->by_col &&
+                   f->res_by_row && f->res_by_col && f->row_part && f->col_part
+               ? FR_OK
+               : FR_NOMEM;
+}
+
+static fr_status make_came(fr_trainer *t, fr_slot *s) {
+    static const char *const names[3] = {"m8", "m8.scale", "m8.low"}, *const around[3] = {
+                                                                          "m8", "m8.scale"};
+    const fr_train_opts *o = &t->opts;
+    bool matrix = find_factors(&t->graph->values[s->param]->desc, &s->factors);
+    if (matrix) FR_TRY(make_factors(t, s));
+    if (!matrix || o->optimizer == FR_CAME || s->values < (size_t)o->least8)
+        return keep_moments(t, s, !matrix);
+    s->block = o->block8 ? (size_t)o->block8 : 2048;
+    FR_TRY(keep_codes(t, s, &s->m8, o->around_zero8 ? around : names));
+    if (o->around_zero8) memset(s->m8.code, 127, s->values);
+    return FR_OK;
+}
+
+static fr_status make_memory(fr_trainer *t, fr_slot *s) {
+    if (t->opts.optimizer == FR_ADAMW) return keep_moments(t, s, true);
+    if (t->opts.optimizer == FR_ADAMW8) return make_adamw8(t, s);
+    if (t->opts.optimizer != FR_SGD) return make_came(t, s);
+    return t->opts.momentum != 0 ? keep_moments(t, s, false) : FR_OK;
+}
+
+static fr_status make_maps(fr_trainer *t) {
+    if (t->opts.optimizer != FR_ADAMW8) return FR_OK;
+    t->maps = fr_alloc(FR_MEM_OTHER, 2 * sizeof *t->maps);
+    if (!t->maps) return FR_NOMEM;
+    fr_map8_make(&t->maps[0], true);
+    fr_map8_make(&t->maps[1], false);
+    return FR_OK;
+}
+
 static fr_status make_slot(fr_trainer *t, fr_slot *s, fr_val param, fr_val grad) {
     const fr_value *v = t->graph->values[param];
     *s = (fr_slot){.param = param, .grad = grad, .name = v->name};
     s->values = (size_t)fr_values(&v->desc);
     s->decays = t->opts.decay ? t->opts.decay(v->name) : v->desc.rank >= 2;
     s->owns = v->desc.dtype != FR_F32;
-    bool adam = t->opts.optimizer == FR_ADAMW;
+    s->piece = FR_PIECE;
     if (s->owns && !(s->master = keep_like(t, s, "master"))) return FR_NOMEM;
     if (t->opts.ema > 0 && !(s->ema = keep_like(t, s, "ema"))) return FR_NOMEM;
-    if ((adam || t->opts.momentum != 0) && !(s->m = keep_like(t, s, "m"))) return FR_NOMEM;
-    if (adam && !(s->v = keep_like(t, s, "v"))) return FR_NOMEM;
-    return FR_OK;
+    return make_memory(t, s);
 }
 
 fr_status fr_slots_add_sums(fr_trainer *t) {
@@ -66,8 +154,15 @@ void fr_slots_free(fr_trainer *t) {
         fr_slot *s = &t->slots[i];
         for (int k = 0; k < s->kept_count; k++) fr_free(s->kept[k].tensor.data);
         fr_free(s->sum);
+        fr_free(s->factors.by_row);
+        fr_free(s->factors.by_col);
+        fr_free(s->factors.res_by_row);
+        fr_free(s->factors.res_by_col);
+        fr_free(s->factors.row_part);
+        fr_free(s->factors.col_part);
     }
     fr_free(t->slots);
+    fr_free(t->maps);
     fr_free(t->grads);
     fr_free(t->pieces);
     fr_free(t->partial);
@@ -75,18 +170,24 @@ void fr_slots_free(fr_trainer *t) {
 
 static fr_status make_pieces(fr_trainer *t) {
     size_t n = 0;
-    for (size_t s = 0; s < t->slot_count; s++) n += (t->slots[s].values + FR_PIECE - 1) / FR_PIECE;
+    for (size_t i = 0; i < t->slot_count; i++) {
+        fr_slot *s = &t->slots[i];
+        s->first_piece = n;
+        s->piece_count = (s->values + s->piece - 1) / s->piece;
+        n += s->piece_count;
+    }
     t->piece_count = n;
     t->pieces = fr_alloc_array(FR_MEM_OTHER, n, sizeof *t->pieces);
     t->partial = fr_alloc_array(FR_MEM_OTHER, n, sizeof *t->partial);
     if (!t->pieces || !t->partial) return FR_NOMEM;
-    n = 0;
-    for (size_t s = 0; s < t->slot_count; s++)
-        for (size_t first = 0; first < t->slots[s].values; first += FR_PIECE)
-            t->pieces[n++] =
-                (fr_piece){.slot = (uint32_t)s,
-                           .first = first,
-                           .count = (uint32_t)FR_MIN((size_t)FR_PIECE, t->slots[s].values - first)};
+    for (size_t i = 0; i < t->slot_count; i++) {
+        const fr_slot *s = &t->slots[i];
+        for (size_t k = 0; k < s->piece_count; k++)
+            t->pieces[s->first_piece + k] =
+                (fr_piece){.slot = (uint32_t)i,
+                           .first = k * s->piece,
+                           .count = FR_MIN(s->piece, s->values - k * s->piece)};
+    }
     return FR_OK;
 }
 
@@ -119,7 +220,8 @@ fr_status fr_slots_new(fr_trainer *t, fr_val loss) {
     }
     fr_val *grad = param + n;
     collect(t, param);
-    fr_status st = fr_gradients(t->graph, loss, (int)n, param, grad);
+    fr_status st = make_maps(t);
+    if (!st) st = fr_gradients(t->graph, loss, (int)n, param, grad);
     for (size_t i = 0; !st && i < n; i++) {
         st = make_slot(t, &t->slots[i], param[i], grad[i]);
         t->slot_count = i + 1;

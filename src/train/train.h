@@ -28,6 +28,10 @@ typedef struct fr_train_opts {
     float beta3;        /* CAME, of the instability; 0: 0.9999 */
     float eps;          /* 0: 1e-8, and for CAME 1e-30, which it adds to squares */
     float eps2;         /* CAME, added to the instability; 0: 1e-16 */
+    /* For what is kept in 8 bits; 0: as the papers have it. */
+    int block8;        /* values a block, a power of two; 0: 2048, in small tensors of ADAMW8 256 */
+    int64_t least8;    /* smaller tensors stay f32; 0: 4096, for CAME8 16385 */
+    bool around_zero8; /* CAME8: codes around 0, not from the smallest value to the largest */
     float weight_decay; /* decoupled for AdamW and CAME, added to the gradient for SGD */
     float clip;         /* global norm of the gradient; 0: none */
     fr_schedule_kind schedule;

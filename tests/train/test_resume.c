@@ -24,7 +24,9 @@ static fr_train_opts options(fr_optimizer_kind kind) {
                            .clip = 1,
                            .schedule = FR_SCHEDULE_LINEAR,
                            .warmup = 3,
-                           .steps = STEPS};
+                           .steps = STEPS,
+                           .block8 = 64,
+                           .least8 = 512};
 }
 
 typedef struct run {
@@ -33,14 +35,17 @@ typedef struct run {
     fr_trainer *t;
 } run;
 
-static run start(int threads, fr_optimizer_kind kind) {
+static run start_with(int threads, fr_train_opts o) {
     run r = {.g = fr_graph_new()};
     fr_val loss = model_lm(r.g, &lm_small);
-    fr_train_opts o = options(kind);
     ok(fr_pool_new(threads, &r.pool));
     ok(fr_trainer_new(r.g, loss, &o, r.pool, &r.t));
     ok(fr_session_init_random(fr_trainer_session(r.t), 9, 0.2f));
     return r;
+}
+
+static run start(int threads, fr_optimizer_kind kind) {
+    return start_with(threads, options(kind));
 }
 
 static void finish(run *r) {
@@ -49,11 +54,12 @@ static void finish(run *r) {
     fr_pool_free(r->pool);
 }
 
-/* Data is a function of the step alone. */
-static void steps(run *r, int count) {
+/* Data is a function of the step alone; each is made of so many batches. */
+static void steps_of(run *r, int count, int batches) {
     static int32_t ids[BATCH * TOKENS], target[BATCH * TOKENS], pos[TOKENS];
-    for (int i = 0; i < count; i++) {
-        fr_rng rng = fr_rng_new(4, (uint64_t)fr_trainer_step_count(r->t));
+    for (int i = 0; i < count * batches; i++) {
+        uint64_t number = (uint64_t)(fr_trainer_step_count(r->t) * batches + i % batches);
+        fr_rng rng = fr_rng_new(4, number);
         for (int k = 0; k < BATCH * TOKENS; k++)
             ids[k] = (int32_t)fr_rng_below(&rng, 40), target[k] = (ids[k] * 7 + 1) % 40;
         for (int k = 0; k < TOKENS; k++) pos[k] = k;
@@ -61,8 +67,13 @@ static void steps(run *r, int count) {
                           fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, target),
                           fr_tensor_make(FR_I32, 2, (int64_t[]){TOKENS, 1}, pos)};
         float loss, norm;
-        ok(fr_trainer_step(r->t, in, 3, &loss, &norm));
+        ok(fr_trainer_accumulate(r->t, in, 3, &loss));
+        if (i % batches == batches - 1) ok(fr_trainer_update(r->t, &norm));
     }
+}
+
+static void steps(run *r, int count) {
+    steps_of(r, count, 1);
 }
 
 static char *saved(run *r, const char *path, size_t *bytes) {
@@ -89,16 +100,53 @@ static void compare(run *r, char **first, size_t *first_bytes) {
 
 static const int threads[] = {1, 2, 3, 8};
 
-static void test_threads(void **state) {
-    (void)state;
+static void check_threads(fr_train_opts o, int batches) {
     char *first = NULL;
     size_t bytes = 0;
     for (size_t i = 0; i < FR_COUNT(threads); i++) {
-        run r = start(threads[i], FR_ADAMW);
-        steps(&r, STEPS);
+        run r = start_with(threads[i], o);
+        steps_of(&r, STEPS / 2, batches);
         compare(&r, &first, &bytes);
     }
     fr_free(first);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    for (int kind = FR_SGD; kind <= FR_CAME8; kind++) {
+        fr_train_opts o = options((fr_optimizer_kind)kind);
+        check_threads(o, 1);
+        o.ema = 0.9f;
+        check_threads(o, 3);
+    }
+}
+
+/* A matrix of many pieces, the rows of which they share: CAME adds up over all of them. */
+static void test_threads_large(void **state) {
+    (void)state;
+    enum { ROWS = 700, COLS = 90 };
+    static float x[ROWS * COLS];
+    for (int kind = FR_CAME; kind <= FR_CAME8; kind++) {
+        char *first = NULL;
+        size_t bytes = 0;
+        for (size_t i = 0; i < FR_COUNT(threads); i++) {
+            run r = {.g = fr_graph_new()};
+            fr_val w = fr_param(r.g, "w", FR_F32, 2, (int64_t[]){ROWS, COLS});
+            fr_val in = fr_input(r.g, "x", FR_F32, 2, (int64_t[]){ROWS, COLS});
+            fr_train_opts o = options((fr_optimizer_kind)kind);
+            o.block8 = 2048;
+            ok(fr_pool_new(threads[i], &r.pool));
+            ok(fr_trainer_new(r.g, fr_mse(r.g, w, in), &o, r.pool, &r.t));
+            ok(fr_session_init_random(fr_trainer_session(r.t), 9, 0.2f));
+            for (int k = 0; k < 5; k++) {
+                fr_random_normal(6, (uint64_t)k, 0, x, ROWS * COLS);
+                fr_tensor tensor = fr_tensor_make(FR_F32, 2, (int64_t[]){ROWS, COLS}, x);
+                ok(fr_trainer_step(r.t, &tensor, 1, NULL, NULL));
+            }
+            compare(&r, &first, &bytes);
+        }
+        fr_free(first);
+    }
 }
 
 /* Convolutions, group norm and resampling, and batches of two: with SGD for a change. */
@@ -126,17 +174,18 @@ static void test_threads_autoencoder(void **state) {
     fr_free(first);
 }
 
-static void check_resume(fr_optimizer_kind kind) {
-    run whole = start(2, kind);
-    steps(&whole, STEPS);
-    run half = start(2, kind);
-    steps(&half, STEPS / 2);
+/* Half the steps, a stop, the other half. */
+static void check_resume(fr_train_opts o, int count, int batches) {
+    run whole = start_with(2, o);
+    steps_of(&whole, count, batches);
+    run half = start_with(2, o);
+    steps_of(&half, count / 2, batches);
     ok(fr_trainer_save(half.t, "half.safetensors"));
     finish(&half);
-    run rest = start(2, kind);
+    run rest = start_with(2, o);
     ok(fr_trainer_resume(rest.t, "half.safetensors"));
-    assert_int_equal(fr_trainer_step_count(rest.t), STEPS / 2);
-    steps(&rest, STEPS - STEPS / 2);
+    assert_int_equal(fr_trainer_step_count(rest.t), count / 2);
+    steps_of(&rest, count - count / 2, batches);
     size_t a_bytes, b_bytes;
     char *a = saved(&whole, "a.safetensors", &a_bytes),
          *b = saved(&rest, "b.safetensors", &b_bytes);
@@ -151,14 +200,21 @@ static void check_resume(fr_optimizer_kind kind) {
     unlink("b.safetensors");
 }
 
-static void test_resume_adamw(void **state) {
+/* 50 + 50 = 100 */
+static void test_resume(void **state) {
     (void)state;
-    check_resume(FR_ADAMW);
+    for (int kind = FR_SGD; kind <= FR_CAME8; kind++)
+        check_resume(options((fr_optimizer_kind)kind), 100, 1);
 }
 
-static void test_resume_sgd(void **state) {
+static void test_resume_averages(void **state) {
     (void)state;
-    check_resume(FR_SGD);
+    for (int kind = FR_SGD; kind <= FR_CAME8; kind++) {
+        fr_train_opts o = options((fr_optimizer_kind)kind);
+        o.ema = 0.95f;
+        o.around_zero8 = true;
+        check_resume(o, STEPS, 2);
+    }
 }
 
 static void test_resume_refuses(void **state) {
@@ -237,9 +293,9 @@ static void test_schedules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),        cmocka_unit_test(test_threads_autoencoder),
-        cmocka_unit_test(test_resume_adamw),   cmocka_unit_test(test_resume_sgd),
-        cmocka_unit_test(test_resume_refuses), cmocka_unit_test(test_by_hand),
-        cmocka_unit_test(test_schedules)};
+        cmocka_unit_test(test_threads),         cmocka_unit_test(test_threads_autoencoder),
+        cmocka_unit_test(test_threads_large),   cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_resume_averages), cmocka_unit_test(test_resume_refuses),
+        cmocka_unit_test(test_by_hand),         cmocka_unit_test(test_schedules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
