@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 
 # What a program that links the static library needs besides it.
-set(FR_STATIC_NEEDS jansson png jpeg z pcre2-8 m pthread)
+set(FR_STATIC_NEEDS jansson png jpeg z pcre2-8 utf8proc m pthread)
 
 function(fr_install)
   if(FRUGAL_CUDA)

@@ -2,6 +2,7 @@
  * are merged. */
 #include <string.h>
 
+#include "text/normal.h"
 #include "text/tokenizer_parts.h"
 
 typedef struct encoding {
@@ -48,11 +49,14 @@ static int32_t longest(const fr_tokenizer *t, const fr_finder *f, const char *te
     return best;
 }
 
-static fr_status between(const encoding *e, int pass, const char *text, size_t bytes);
+/* The ways of a text, in this order. */
+enum { FIND_FIRST, NORMALIZE, FIND_NORMAL, SPLIT };
 
-/* Cuts at the tokens of one finder; the rest goes on to the next pass. */
-static fr_status cut_at_added(const encoding *e, int pass, const char *text, size_t bytes) {
-    const fr_finder *f = &e->t->finders[pass];
+static fr_status go_on(const encoding *e, int from, const char *text, size_t bytes);
+
+/* Cuts at the added tokens; what lies between goes on. */
+static fr_status cut_at_added(const encoding *e, const fr_finder *f, int next, const char *text,
+                              size_t bytes) {
     size_t done = 0;
     for (size_t i = 0; i < bytes;) {
         int32_t id = -1;
@@ -73,19 +77,41 @@ static fr_status cut_at_added(const encoding *e, int pass, const char *text, siz
         if (token->flags & FR_TOKEN_RSTRIP) {
             while (end < bytes && (space = fr_space_at(text + end, bytes - end))) end += space;
         }
-        FR_TRY(between(e, pass + 1, text + done, start - done));
+        FR_TRY(go_on(e, next, text + done, start - done));
         FR_TRY(fr_tokens_add(e->out, id));
         i = done = end;
     }
-    return between(e, pass + 1, text + done, bytes - done);
+    return go_on(e, next, text + done, bytes - done);
 }
 
-static fr_status between(const encoding *e, int pass, const char *text, size_t bytes) {
+static fr_status normalize(const encoding *e, const char *text, size_t bytes) {
+    char *changed = NULL;
+    size_t changed_bytes;
+    FR_TRY(fr_nfc(text, bytes, &changed, &changed_bytes));
+    fr_status status = go_on(e, FIND_NORMAL, changed ? changed : text, changed_bytes);
+    fr_free(changed);
+    return status;
+}
+
+static bool idle(const encoding *e, const fr_finder *f) {
+    return !f->count || (!e->special && f->all_special);
+}
+
+static fr_status go_on(const encoding *e, int from, const char *text, size_t bytes) {
+    const fr_finder *f = e->t->finders;
     if (!bytes) return FR_OK;
-    if (pass == 2) return fr_split_text(e->t, e->scratch, text, bytes, merge, (void *)(uintptr_t)e);
-    const fr_finder *f = &e->t->finders[pass];
-    bool idle = !f->count || (!e->special && f->all_special);
-    return idle ? between(e, pass + 1, text, bytes) : cut_at_added(e, pass, text, bytes);
+    switch (from) {
+    case FIND_FIRST:
+        if (!idle(e, &f[0])) return cut_at_added(e, &f[0], NORMALIZE, text, bytes);
+        /* fall through */
+    case NORMALIZE:
+        if (e->t->nfc) return normalize(e, text, bytes);
+        /* fall through */
+    case FIND_NORMAL:
+        if (!idle(e, &f[1])) return cut_at_added(e, &f[1], SPLIT, text, bytes);
+        /* fall through */
+    default: return fr_split_text(e->t, e->scratch, text, bytes, merge, (void *)(uintptr_t)e);
+    }
 }
 
 fr_status fr_tokenizer_encode(const fr_tokenizer *t, const char *text, size_t bytes, unsigned how,
@@ -98,7 +124,7 @@ fr_status fr_tokenizer_encode(const fr_tokenizer *t, const char *text, size_t by
     for (size_t i = 0; status == FR_OK && i < before; i++) {
         status = fr_tokens_add(out, t->around[i]);
     }
-    if (status == FR_OK) status = between(&e, 0, text, bytes);
+    if (status == FR_OK) status = go_on(&e, FIND_FIRST, text, bytes);
     for (size_t i = 0; status == FR_OK && i < behind; i++) {
         status = fr_tokens_add(out, t->around[t->before + i]);
     }

@@ -173,9 +173,10 @@ static fr_status compile(const char *source, const writing *w, bool literal,
     pcre2_compile_context *context = pcre2_compile_context_create(memory);
     if (!context) return FR_NOMEM;
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C;
-    options |=
-        literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE; /* as there, ^ and $ are of lines */
+    /* As there, ^ and $ are those of lines. */
+    uint32_t options =
+        PCRE2_UTF |
+        (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
     int error;
     size_t where;
     p->code = pcre2_compile((PCRE2_SPTR)w->text, w->count, options, &error, &where, context);

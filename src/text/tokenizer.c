@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/normal.h"
 #include "text/tokenizer_parts.h"
 
 /* Ids may have holes, but not so many that a small file asks for much memory. */
@@ -143,6 +144,20 @@ static fr_status find_texts(fr_tokenizer *t) {
     return FR_OK;
 }
 
+/* It is looked for in texts that are normalized. */
+static fr_status check_normal(const fr_token *token) {
+    char *changed;
+    size_t bytes;
+    FR_TRY(fr_nfc(token->name, token->name_bytes, &changed, &bytes));
+    bool same = !changed || (bytes == token->name_bytes && !memcmp(changed, token->name, bytes));
+    fr_free(changed);
+    if (same) return FR_OK;
+    return fr_fail(FR_UNSUPPORTED,
+                   "the added token \"%.100s\" is not in the normal form C that "
+                   "texts are brought to",
+                   token->name);
+}
+
 static int by_name(const void *a, const void *b, void *arg) {
     const fr_token *tokens = arg;
     return strcmp(tokens[*(const int32_t *)a].name, tokens[*(const int32_t *)b].name);
@@ -154,6 +169,7 @@ static fr_status find_added(fr_tokenizer *t, fr_finder *f, uint32_t normalized) 
     for (size_t i = 0; i < t->size; i++) {
         uint32_t flags = t->tokens[i].flags;
         if (!(flags & FR_TOKEN_ADDED) || (flags & FR_TOKEN_NORMALIZED) != normalized) continue;
+        if (t->nfc && normalized) FR_TRY(check_normal(&t->tokens[i]));
         FR_TRY(fr_grow((void **)&f->ids, &cap, f->count + 1, sizeof *f->ids));
         f->ids[f->count++] = (int32_t)i;
         f->all_special &= (flags & FR_TOKEN_SPECIAL) != 0;

@@ -88,6 +88,7 @@ struct fr_tokenizer {
     fr_pairs pairs;   /* of two ids: rank and id of their merge */
     fr_strings whole; /* with ignore_merges: texts of the vocabulary */
     bool ignore_merges;
+    bool nfc; /* the normalizer */
     int32_t byte_ids[256];
     fr_step *steps;
     size_t step_count, step_cap;

@@ -167,10 +167,12 @@ static fr_status read_added(fr_tokenizer *t, const fr_json *list) {
 
 /* ---- the whole ---- */
 
-static fr_status read_normalizer(const fr_json *n) {
+static fr_status read_normalizer(fr_tokenizer *t, const fr_json *n) {
     const char *type;
     if (!n || json_is_null(n)) return FR_OK;
     FR_TRY(fr_read_type(n, "normalizer", &type));
+    t->nfc = strcmp(type, "NFC") == 0;
+    if (t->nfc) return FR_OK;
     return fr_read_refuse("normalizer", type);
 }
 
@@ -199,7 +201,7 @@ static fr_status read_all(fr_tokenizer *t, const fr_json *j) {
     if (!json_is_object(j)) return fr_fail(FR_FORMAT, "this is not a tokenizer.json");
     FR_TRY(read_model(t, fr_json_get(j, "model")));
     FR_TRY(read_added(t, fr_json_get(j, "added_tokens")));
-    FR_TRY(read_normalizer(fr_json_get(j, "normalizer")));
+    FR_TRY(read_normalizer(t, fr_json_get(j, "normalizer")));
     FR_TRY(fr_read_steps(t, fr_json_get(j, "pre_tokenizer")));
     FR_TRY(read_decoder(fr_json_get(j, "decoder")));
     FR_TRY(fr_tokenizer_finish(t));

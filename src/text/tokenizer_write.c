@@ -79,17 +79,26 @@ static json_t *post_processor(const fr_tokenizer *t) {
                      pair, "special_tokens", all);
 }
 
+/* Merges are spelled "a b", which every version reads, unless that would not be clear. */
+static bool has_space(const fr_tokenizer *t) {
+    for (size_t i = 0; i < t->merge_count; i++) {
+        if (strchr(t->tokens[t->merges[i].id].name, ' ')) return true;
+    }
+    return false;
+}
+
 static json_t *model(const fr_tokenizer *t) {
     json_t *vocab = json_object(), *merges = json_array();
     for (size_t i = 0; i < t->size; i++) {
         if (!(t->tokens[i].flags & FR_TOKEN_VOCAB)) continue;
         json_object_set_new(vocab, t->tokens[i].name, json_integer((json_int_t)i));
     }
-    /* The older of two spellings, "a b": no name has a space in it, and every version reads it. */
+    bool pairs = has_space(t);
     for (size_t i = 0; i < t->merge_count; i++) {
-        const fr_merge *m = &t->merges[i];
-        json_array_append_new(
-            merges, json_sprintf("%s %s", t->tokens[m->left].name, t->tokens[m->right].name));
+        const char *left = t->tokens[t->merges[i].left].name;
+        const char *right = t->tokens[t->merges[i].right].name;
+        json_array_append_new(merges, pairs ? json_pack("[s,s]", left, right)
+                                            : json_sprintf("%s %s", left, right));
     }
     return json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout",
                      "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
@@ -98,8 +107,9 @@ static json_t *model(const fr_tokenizer *t) {
 }
 
 fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path) {
-    json_t *all = json_pack("{s:s,s:n,s:n,s:o,s:n,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation",
-                            "padding", "added_tokens", added_tokens(t), "normalizer",
+    json_t *normalizer = t->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
+    json_t *all = json_pack("{s:s,s:n,s:n,s:o,s:o,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation",
+                            "padding", "added_tokens", added_tokens(t), "normalizer", normalizer,
                             "pre_tokenizer", pre_tokenizer(t), "post_processor", post_processor(t),
                             "decoder", byte_level(NULL), "model", model(t));
     fr_status status =
