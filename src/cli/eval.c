@@ -276,6 +276,7 @@ const fr_command fr_command_eval = {
         "usage: frugal eval MODEL [-n N] [--task WORD]... [--failures N] [--json FILE]\n\n"
         "Asks a language model lines that no training sees, task by task, with the likeliest\n"
         "token each time, and lets the exact judges of the world of text say what is right.\n"
+        "Captions, before which nothing is given, are sampled at temperature 1.\n"
         "Shows the share that is right with its standard error, the shares that the shipped\n"
         "model is held to, the perplexity (e to the mean surprise) of answers and of whole\n"
         "lines, and some sampled stories.\n\n"

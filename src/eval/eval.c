@@ -122,13 +122,20 @@ static void step(asking *a, size_t lines) {
     fr_progress_update(&a->progress, a->done);
 }
 
+/* The likeliest answer; where nothing is asked, that would be the same text each time, so it is drawn. */
+static fr_sampling sampling_of(const asking *a, fr_line_task task, int64_t first) {
+    if (task != FR_LINE_CAPTION) return (fr_sampling){0};
+    return (fr_sampling){.temperature = 1, .seed = a->o->seed + (uint64_t)first};
+}
+
 static fr_status ask_round(asking *a, fr_line_task task, int64_t first, size_t count) {
     const fr_speaker *s = a->speaker;
     fr_surprise prompts = {0};
+    fr_sampling how = sampling_of(a, task, first);
     draw(a, (int)task, first, count);
     FR_TRY(fr_interrupt_check());
     FR_TRY(s->weigh(s->self, a->lines, count, &prompts, &a->board->answers[task]));
-    FR_TRY(s->say(s->self, a->lines, count, &(fr_sampling){0}, most_of(task), a->said));
+    FR_TRY(s->say(s->self, a->lines, count, &how, most_of(task), a->said));
     for (size_t i = 0; i < count; i++) count_line(a, &a->lines[i], &a->said[i]);
     step(a, count);
     return FR_OK;
