@@ -18,6 +18,7 @@ typedef struct call {
 
 static fr_status make_graph(const fr_llama *m, int64_t tokens, fr_graph **graph) {
     fr_graph *g = *graph = fr_graph_new();
+    if (!g) return FR_NOMEM;
     fr_val ids = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, tokens});
     fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){tokens, 1});
     fr_output(g, "logits", fr_llama_logits(g, m, NULL, fr_llama_body(g, m, NULL, ids, pos)));

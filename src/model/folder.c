@@ -189,7 +189,7 @@ static fr_status write_weights(const char *dir, const fr_named_tensor *tensors, 
 fr_status fr_model_folder_write(const char *dir, const fr_llama *m, const fr_named_tensor *tensors,
                                 size_t count) {
     fr_named_tensor *named = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *named);
-    fr_tensor *halves = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *halves);
+    fr_tensor *halves = fr_alloc(FR_MEM_OTHER, (count + 1) * sizeof *halves);
     fr_status st = named && halves ? fr_make_dirs(dir) : FR_NOMEM;
     if (!st) st = write_weights(dir, tensors, count, named, halves);
     if (!st) st = write_generation(dir, m);

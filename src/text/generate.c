@@ -54,6 +54,7 @@ struct fr_generator {
 
 static fr_status build(fr_generator *g, const fr_generator_opts *o) {
     fr_graph *graph = g->graph = fr_graph_new();
+    if (!graph) return FR_NOMEM;
     int64_t most = g->pages.most, rows = 2;
     fr_llama_cache cache = {.kind = o->pages, .pages = g->pages.count};
     fr_val ids = fr_input(graph, "ids", FR_I32, 2, (int64_t[]){rows, 1});

@@ -218,6 +218,40 @@ static void test_fresh(void **state) {
     fr_model_close(&back);
 }
 
+/* Opened, changed into floats, given outliers, written. */
+static fr_status whole_way(const char *from) {
+    fr_model m;
+    fr_named_tensor *w = NULL;
+    size_t count;
+    FR_TRY(fr_model_open(from, &m));
+    fr_status st = fr_model_weights(&m, &w, &count);
+    if (!st)
+        st = fr_outliers(&m.llama, &(fr_outlier_opts){.share = 0.01, .factor = 2}, w, count, NULL);
+    if (!st) st = fr_model_folder_write(within("memory"), &m.llama, w, count);
+    fr_free(w);
+    fr_model_close(&m);
+    return st;
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    char golden[512];
+    snprintf(golden, sizeof golden, "%s/golden/model/untied", FR_TESTS_DIR);
+    size_t before = fr_memory_total().now;
+    long n = 1;
+    for (;; n++) {
+        fr_memory_fail_after(n);
+        fr_status st = whole_way(golden);
+        fr_memory_fail_after(0);
+        assert_int_equal(fr_memory_total().now, before);
+        if (st == FR_OK) break;
+        /* A store says of a config that could not be read only that there is none. */
+        if (st != FR_NOMEM && st != FR_FORMAT) fail_msg("%ld: %d %s", n, st, fr_message());
+        assert_true(n < 10000);
+    }
+    assert_true(n > 30);
+}
+
 static int make(void **state) {
     (void)state;
     const char *keep = getenv("FRUGAL_KEEP");
@@ -234,8 +268,10 @@ static int clean(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),   cmocka_unit_test(test_refuse), cmocka_unit_test(test_write),
-        cmocka_unit_test(test_folder), cmocka_unit_test(test_find),   cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_read),          cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_write),         cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_find),          cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }

@@ -250,6 +250,40 @@ static void test_refuse(void **state) {
     fails(fr_generator_new(&model.llama, model.store, &bad, &g), "make no sense");
 }
 
+/* ---- memory ---- */
+
+static fr_status short_text(const fr_tokens *prompt) {
+    fr_model m;
+    fr_generator *g = NULL;
+    fr_tokens out = {0};
+    FR_TRY(fr_model_open(dir, &m));
+    fr_status st = fr_generator_new(&m.llama, m.store, &(fr_generator_opts){.batch = 2}, &g);
+    if (!st) st = fr_generate(g, prompt, 1, &(fr_generate_opts){.most = 3}, &out, NULL);
+    fr_free(out.ids);
+    fr_generator_free(g);
+    fr_model_close(&m);
+    return st;
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    fr_tokens prompt = prompt_of(1, 5);
+    size_t before = fr_memory_total().now;
+    long n = 1;
+    for (;; n++) {
+        fr_memory_fail_after(n);
+        fr_status st = short_text(&prompt);
+        fr_memory_fail_after(0);
+        assert_int_equal(fr_memory_total().now, before);
+        if (st == FR_OK) break;
+        /* A store says of a config that could not be read only that there is none. */
+        if (st != FR_NOMEM && st != FR_FORMAT) fail_msg("%ld: %d %s", n, st, fr_message());
+        assert_true(n < 10000);
+    }
+    assert_true(n > 50);
+    fr_free(prompt.ids);
+}
+
 /* ---- sampling ---- */
 
 /* The same seed gives the same text, in whatever batch; another seed another one. */
@@ -349,9 +383,10 @@ static int clean(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy), cmocka_unit_test(test_half), cmocka_unit_test(test_end),
-        cmocka_unit_test(test_refuse), cmocka_unit_test(test_seed), cmocka_unit_test(test_sample),
-        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_greedy), cmocka_unit_test(test_half),
+        cmocka_unit_test(test_end),    cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_seed),   cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_pages),  cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
