@@ -258,14 +258,13 @@ static fr_status sample_rows(work *w, const row *rows, int64_t count) {
 }
 
 /* Prompts in line take the free places. */
-static fr_status admit(work *w) {
+static void admit(work *w) {
     fr_generator *g = w->g;
     for (int32_t i = 0; i < g->batch && w->next < w->count; i++) {
         if (g->slots[i].busy) continue;
         const fr_tokens *p = &w->prompts[w->next];
         g->slots[i] = (slot){.prompt = p, .which = w->next++, .busy = true};
     }
-    return FR_OK;
 }
 
 /* Whether a slot has tokens of its prompt that are not yet in the pages. */
@@ -311,7 +310,8 @@ static fr_status grow(fr_generator *g, int64_t count) {
 /* One run: of prompts while there are any, else a token of each sequence. False: nothing is left. */
 static fr_status advance(work *w, bool *more) {
     fr_generator *g = w->g;
-    FR_TRY(admit(w));
+    FR_TRY(fr_interrupt_check());
+    admit(w);
     int64_t through, count = choose_prompts(g, &through);
     if (!count) count = through = choose_tokens(g);
     *more = count > 0;

@@ -136,11 +136,14 @@ static void test_greedy(void **state) {
     for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
     fr_generator *g = open_generator(4, FR_KV_F16, FR_F32);
     ok(fr_generate(g, prompts, PROMPTS, &greedy, out, why));
+    fr_generator *single; /* by one thread, too */
+    fr_generator_opts alone_opts = {.batch = 1, .pages = FR_KV_F16, .weights = FR_F32};
+    ok(fr_generator_new(&model.llama, model.store, &alone_opts, &single));
     for (int i = 0; i < PROMPTS; i++) {
         assert_int_equal(why[i], FR_ENDED_MOST);
         assert_int_equal(out[i].count, 40);
         follow(&w, &prompts[i], &out[i], 0.01);
-        ok(fr_generate(g, &prompts[i], 1, &greedy, &alone[i], NULL));
+        ok(fr_generate(single, &prompts[i], 1, &greedy, &alone[i], NULL));
         assert_int_equal(alone[i].count, 40);
         assert_memory_equal(alone[i].ids, out[i].ids, 40 * sizeof(int32_t));
     }
@@ -148,6 +151,7 @@ static void test_greedy(void **state) {
     free_all(out, PROMPTS);
     free_all(alone, PROMPTS);
     fr_generator_free(g);
+    fr_generator_free(single);
     close_whole(&w);
 }
 
