@@ -33,5 +33,9 @@ uint64_t fr_writer_offset(const fr_writer *w);
 fr_status fr_writer_commit(fr_writer *w); /* frees w, good or bad */
 void fr_writer_close(fr_writer *w);       /* gives up; NULL is fine */
 fr_status fr_write_file(const char *path, const void *data, size_t bytes);
+/* Whether the commits of this thread wait until the disk has the file, as they do unless told otherwise; returns
+ * what was before. Whoever writes thousands of small files into a folder that only counts as a whole syncs that
+ * once. */
+bool fr_writer_sync(bool on);
 
 #endif

@@ -16,6 +16,8 @@
 
 #define BUFFER_BYTES ((size_t)64 << 10)
 
+static _Thread_local bool no_sync;
+
 struct fr_writer {
     int fd;
     char *path; /* where it is to be, with links followed */
@@ -142,14 +144,14 @@ static void sync_folder(const char *path) {
 }
 
 static fr_status put_in_place(fr_writer *w) {
-    if (fsync(w->fd) != 0) return writer_fail(w, "brought to the disk", errno);
+    if (!no_sync && fsync(w->fd) != 0) return writer_fail(w, "brought to the disk", errno);
     int bad = close(w->fd);
     w->fd = -1;
     if (bad) return writer_fail(w, "written", errno);
     if (rename(w->temp, w->path) != 0) return writer_fail(w, "replaced", errno);
     fr_free(w->temp);
     w->temp = NULL;
-    sync_folder(w->path);
+    if (!no_sync) sync_folder(w->path);
     return FR_OK;
 }
 
@@ -159,6 +161,12 @@ fr_status fr_writer_commit(fr_writer *w) {
     if (status == FR_OK && w->temp) status = put_in_place(w);
     fr_writer_close(w);
     return status;
+}
+
+bool fr_writer_sync(bool on) {
+    bool before = !no_sync;
+    no_sync = !on;
+    return before;
 }
 
 fr_status fr_write_file(const char *path, const void *data, size_t bytes) {

@@ -2,6 +2,7 @@
 #include "world/folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -43,11 +44,22 @@ fr_status fr_folder_new(const char *path, char **temp) {
     return st;
 }
 
+/* All files below at once, which takes as long as a few of them one by one. */
+static bool on_disk(const char *temp) {
+    int fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && syncfs(fd) == 0;
+    if (fd >= 0) close(fd);
+    return good;
+}
+
 fr_status fr_folder_commit(const char *path, char *temp) {
     fr_status st = FR_OK;
     char *plain = plain_path(path);
     if (!plain)
         st = FR_NOMEM;
+    else if (!on_disk(temp))
+        st = fr_fail(FR_IO, "The folder %s cannot be brought to the disk: %s.", path,
+                     strerror(errno));
     else if (rename(temp, plain) != 0)
         st = fr_fail(FR_IO, "The folder %s cannot be put in its place: %s.", path, strerror(errno));
     fr_free(plain);
@@ -82,7 +94,9 @@ typedef struct items {
 
 static void run_item(void *arg, size_t i) {
     items *w = arg;
+    bool sync = fr_writer_sync(false);
     fr_status st = w->fn(w->arg, i);
+    fr_writer_sync(sync);
     if (!st) return;
     pthread_mutex_lock(&w->lock);
     if (!w->status || i < w->first) {
