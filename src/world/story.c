@@ -186,6 +186,7 @@ static void explain_slip(reading *g, const char *at, int rank, const tale *t, co
 /* No sentence could follow: does it stand elsewhere in the table? */
 static void explain_wrong(reading *g, const tale *t, const char *text) {
     int n = (int)strcspn(text, ".!?");
+    if (g->far > text) return;
     if (n > 40) n = 40;
     for (int i = 0; i < fr_story_sentence_count; i++) {
         tale as = *t;

@@ -85,7 +85,7 @@ typedef struct swap {
 static void swap_words(swap s) {
     const char *list[64];
     int count = words_of(s.slots, list), tried = 0, taken = 0;
-    for (uint64_t i = 0; i < 2000; i++) {
+    for (uint64_t i = 0; i < 1000; i++) {
         fr_line l;
         make(52, i, &l);
         int which;
@@ -101,7 +101,7 @@ static void swap_words(swap s) {
             if (s.most == 0) fail_msg("%.*s|%s", l.prompt, l.text, said);
         }
     }
-    assert_true(tried > 500);
+    assert_true(tried > 300);
     if (taken > s.most * tried) fail_msg("%d of %d swaps of %s", taken, tried, s.slots);
 }
 
@@ -122,7 +122,7 @@ static void test_one_for_the_other(void **state) {
     (void)state;
     const char *list[64];
     int names = words_of("A", list), tried = 0, taken = 0;
-    for (uint64_t i = 0; i < 2000; i++) {
+    for (uint64_t i = 0; i < 1000; i++) {
         fr_line l;
         make(53, i, &l);
         int one = -1, which;
@@ -142,7 +142,7 @@ static void test_one_for_the_other(void **state) {
             taken += judge(&l, said);
         }
     }
-    assert_true(tried > 1000);
+    assert_true(tried > 500);
     assert_true(taken == 0);
 }
 
@@ -159,7 +159,7 @@ static int cut(const fr_line *l, const char *at[FR_STORY_MOST + 1]) {
 
 static void test_order(void **state) {
     (void)state;
-    for (uint64_t i = 0; i < 5000; i++) {
+    for (uint64_t i = 0; i < 1000; i++) {
         fr_line l;
         char said[SAID];
         const char *at[FR_STORY_MOST + 1], *begin;
@@ -189,7 +189,7 @@ static void test_junk(void **state) {
     (void)state;
     static const char *const tail[] = {" ",   ".",    " The end.", "\n",
                                        " He", "\xff", "?",         " Count from"};
-    for (uint64_t i = 0; i < 60; i++) {
+    for (uint64_t i = 0; i < 30; i++) {
         fr_line l, other;
         char said[SAID];
         make(55, i, &l);
