@@ -2,8 +2,7 @@
  *
  * One graph serves prompts and single tokens: rows of ids with where they begin, and for each row the one place
  * whose logits are wanted. Rows of a batch are as long as the longest; what stands behind a shorter one is written
- * into its pages too, and overwritten by the tokens that come, before anyone reads it. Numbers of rows and tokens
- * are rounded up, so that few plans serve all; rows that only fill up go to page 0. */
+ * into its pages too, and overwritten by the tokens that come, before anyone reads it. */
 #include "text/generate.h"
 
 #include <string.h>
@@ -77,15 +76,15 @@ static int32_t *numbers(int64_t n) {
 }
 
 static fr_status make_inputs(fr_generator *g) {
-    int64_t rows = g->batch, tokens = FR_MAX_OF(ROOM, 2 * (int64_t)g->batch);
+    int64_t rows = g->batch, tokens = FR_MAX_OF(ROOM, rows);
     g->slots = fr_alloc(FR_MEM_STATE, (size_t)rows * sizeof *g->slots);
     g->rows = fr_alloc(FR_MEM_STATE, (size_t)rows * sizeof *g->rows);
     g->ids = numbers(tokens);
     g->pos = numbers(tokens);
-    g->table = numbers(2 * rows * g->pages.most);
-    g->start = numbers(2 * rows);
-    g->length = numbers(2 * rows);
-    g->pick = numbers(2 * rows);
+    g->table = numbers(rows * g->pages.most);
+    g->start = numbers(rows);
+    g->length = numbers(rows);
+    g->pick = numbers(rows);
     g->sampled = numbers(rows);
     size_t one;
     if (!fr_size_mul((size_t)g->m.vocab * 8, (size_t)rows, &one)) return FR_NOMEM;
@@ -94,13 +93,32 @@ static fr_status make_inputs(fr_generator *g) {
     return good && g->pick && g->sampled && g->work ? FR_OK : FR_NOMEM;
 }
 
+/* Pages for all sequences, or as many as the memory for them holds. */
+static fr_status make_pages(fr_generator *g, const fr_generator_opts *o) {
+    const fr_llama *m = &g->m;
+    int64_t most = fr_pages_of(g->context), count = most * g->batch;
+    size_t page = 2 * (size_t)m->layers *
+                  fr_kv_page_bytes(o->pages, (int32_t)m->kv_heads, (int32_t)m->head_dim);
+    if (!page)
+        return fr_fail(FR_UNSUPPORTED, "No page of a cache holds heads of %lld values.",
+                       (long long)m->head_dim);
+    size_t room = (o->cache ? o->cache : (size_t)2 << 30) / page;
+    if (!o->cache && room < (size_t)most) room = (size_t)most;
+    if (room < (size_t)most)
+        return fr_fail(
+            FR_INVALID,
+            "A cache of %zu bytes does not hold one sequence of %lld tokens, which takes "
+            "%zu.",
+            o->cache, (long long)g->context, (size_t)most * page);
+    if ((size_t)count > room) count = (int64_t)room;
+    return fr_pages_new(g->batch, (int32_t)most, (int32_t)count, &g->pages);
+}
+
 static fr_status set_up(fr_generator *g, const fr_store *weights, const fr_generator_opts *o) {
-    int64_t most = (g->context + FR_KV_TOKENS - 1) / FR_KV_TOKENS;
-    if (g->batch < 1 || g->batch > 4096 || g->context < 2 || most * g->batch > 1 << 26)
-        return fr_fail(FR_INVALID,
-                       "%d sequences of %lld tokens at once make no sense, or no cache holds them.",
-                       g->batch, (long long)g->context);
-    FR_TRY(fr_pages_new(g->batch, (int32_t)most, (int32_t)(most * g->batch + 1), &g->pages));
+    if (g->batch < 1 || g->batch > 4096 || g->context < 2 || g->context > 1 << 24)
+        return fr_fail(FR_INVALID, "%d sequences of %lld tokens at once make no sense.", g->batch,
+                       (long long)g->context);
+    FR_TRY(make_pages(g, o));
     FR_TRY(make_inputs(g));
     FR_TRY(build(g, o));
     FR_TRY(fr_session_new_with(g->graph, &(fr_session_opts){.pool = o->pool}, &g->session));
@@ -138,33 +156,22 @@ void fr_generator_free(fr_generator *g) {
 
 /* ---- a run over some rows ---- */
 
-/* 1, 2, 3, 4, 6, 8, 12, 16, 24 ...: what is added is at most a third. */
-static int64_t round_rows(int64_t n) {
-    for (int64_t p = 1;; p *= 2) {
-        if (n <= p) return p;
-        if (p > 1 && n <= p + p / 2) return p + p / 2;
-    }
-}
-
+/* So that few plans serve prompts of all lengths. */
 static int64_t round_tokens(int64_t n) {
     return n == 1 ? 1 : (n + 7) / 8 * 8;
 }
 
-/* Row r of the inputs; one without a slot only fills up. */
+/* Row r of the inputs. */
 static void fill_row(fr_generator *g, int64_t r, const row *x, int64_t tokens) {
-    int64_t most = g->pages.most, start = x ? g->slots[x->slot].done : 0;
+    int64_t most = g->pages.most, start = g->slots[x->slot].done;
     for (int64_t t = 0; t < tokens; t++) {
-        g->ids[r * tokens + t] = x && t < x->count ? x->ids[t] : 0;
+        g->ids[r * tokens + t] = t < x->count ? x->ids[t] : 0;
         g->pos[r * tokens + t] = (int32_t)(start + t);
     }
-    if (x)
-        memcpy(g->table + r * most, g->pages.table + x->slot * most,
-               (size_t)most * sizeof *g->table);
-    else
-        memset(g->table + r * most, 0, (size_t)most * sizeof *g->table);
+    memcpy(g->table + r * most, g->pages.table + x->slot * most, (size_t)most * sizeof *g->table);
     g->start[r] = (int32_t)start;
     g->length[r] = (int32_t)(start + tokens);
-    g->pick[r] = (int32_t)(r * tokens + (x ? x->count - 1 : 0));
+    g->pick[r] = (int32_t)(r * tokens + x->count - 1);
 }
 
 /* What lies behind a row's tokens must stay inside of the table. */
@@ -179,15 +186,14 @@ static int64_t tokens_of(const fr_generator *g, const row *rows, int64_t count) 
 
 static fr_status run_rows(fr_generator *g, const row *rows, int64_t count, const float **logits) {
     int64_t tokens = tokens_of(g, rows, count), most = g->pages.most;
-    int64_t all = round_rows(count);
-    for (int64_t r = 0; r < all; r++) fill_row(g, r, r < count ? &rows[r] : NULL, tokens);
+    for (int64_t r = 0; r < count; r++) fill_row(g, r, &rows[r], tokens);
     fr_tensor in[INPUTS] = {
-        [IDS] = fr_tensor_make(FR_I32, 2, (int64_t[]){all, tokens}, g->ids),
-        [POS] = fr_tensor_make(FR_I32, 3, (int64_t[]){all, tokens, 1}, g->pos),
-        [TABLE] = fr_tensor_make(FR_I32, 2, (int64_t[]){all, most}, g->table),
-        [START] = fr_tensor_make(FR_I32, 1, (int64_t[]){all}, g->start),
-        [LENGTH] = fr_tensor_make(FR_I32, 1, (int64_t[]){all}, g->length),
-        [PICK] = fr_tensor_make(FR_I32, 1, (int64_t[]){all}, g->pick),
+        [IDS] = fr_tensor_make(FR_I32, 2, (int64_t[]){count, tokens}, g->ids),
+        [POS] = fr_tensor_make(FR_I32, 3, (int64_t[]){count, tokens, 1}, g->pos),
+        [TABLE] = fr_tensor_make(FR_I32, 2, (int64_t[]){count, most}, g->table),
+        [START] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, g->start),
+        [LENGTH] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, g->length),
+        [PICK] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, g->pick),
     };
     FR_TRY(fr_session_run(g->session, in, INPUTS));
     for (int64_t r = 0; r < count; r++) g->slots[rows[r].slot].done += rows[r].count;
@@ -257,12 +263,19 @@ static fr_status sample_rows(work *w, const row *rows, int64_t count) {
     return FR_OK;
 }
 
+/* What a sequence may write: its prompt with what is made, or with what stands behind a piece of it. */
+static int64_t tokens_at_most(const work *w, const fr_tokens *prompt) {
+    int64_t n = (int64_t)prompt->count + FR_MAX_OF(FR_MIN(w->o->most, w->g->context), CHUNK);
+    return FR_MIN(n, (int64_t)w->g->pages.most * FR_KV_TOKENS);
+}
+
 /* Prompts in line take the free places. */
 static void admit(work *w) {
     fr_generator *g = w->g;
     for (int32_t i = 0; i < g->batch && w->next < w->count; i++) {
-        if (g->slots[i].busy) continue;
         const fr_tokens *p = &w->prompts[w->next];
+        if (g->slots[i].busy) continue;
+        if (!fr_pages_promise(&g->pages, i, tokens_at_most(w, p))) return;
         g->slots[i] = (slot){.prompt = p, .which = w->next++, .busy = true};
     }
 }
@@ -280,8 +293,7 @@ static int64_t choose_prompts(fr_generator *g, int64_t *through) {
         const slot *s = &g->slots[i];
         int64_t n = FR_MIN(prompt_left(s), CHUNK);
         if (!n) continue;
-        int64_t rows = round_rows(count + 1), tokens = round_tokens(FR_MAX_OF(longest, n));
-        if (count && rows * tokens > ROOM) break;
+        if (count && (count + 1) * round_tokens(FR_MAX_OF(longest, n)) > ROOM) break;
         longest = FR_MAX_OF(longest, n);
         row x = {i, s->prompt->ids + s->done, n};
         g->rows[count++] = x;

@@ -3,7 +3,7 @@
  *     fr_generator_new(&model.llama, model.store, &(fr_generator_opts){.pool = pool}, &g);
  *     fr_generate(g, prompts, count, &(fr_generate_opts){.most = 100, ...}, out, NULL);
  *
- * A prompt that is done makes room for the next one in line. What comes out for a prompt does not depend on its
+ * A prompt that is done makes room for the next one in line; one waits for pages, too, where the cache is small. What comes out for a prompt does not depend on its
  * neighbours, except where two logits are as good as equal. */
 #ifndef FR_TEXT_GENERATE_H
 #define FR_TEXT_GENERATE_H
@@ -16,6 +16,7 @@ typedef struct fr_generator_opts {
     fr_pool *pool;
     int32_t batch;    /* sequences at once; 0: 32 */
     int64_t context;  /* tokens of a sequence, with its prompt; 0: the model's */
+    size_t cache;     /* bytes for keys and values; 0: what the batch may need, at most 2 GiB */
     fr_kv_kind pages; /* how keys and values are kept; 0 is bf16 */
     fr_dtype weights; /* FR_BF16 or FR_F32; FR_NOTYPE: bf16 */
     fr_dtype flow;    /* of what flows between them; FR_NOTYPE: f32 */

@@ -355,19 +355,49 @@ static void test_sample(void **state) {
 static void test_pages(void **state) {
     (void)state;
     fr_pages p;
-    ok(fr_pages_new(2, 3, 5, &p)); /* four pages to give */
+    ok(fr_pages_new(2, 3, 4, &p));
     ok(fr_pages_grow(&p, 0, 65));
-    assert_true(p.table[0] == 1 && p.table[1] == 2 && p.table[2] == 0 && p.held[0] == 2);
+    assert_true(p.table[0] == 0 && p.table[1] == 1 && p.held[0] == 2 && p.open == 2);
     ok(fr_pages_grow(&p, 0, 128));
     assert_int_equal(p.spares, 2);
+    /* What was promised to one is not there for the other, though nobody holds it. */
+    assert_false(fr_pages_promise(&p, 1, 129));
+    assert_true(fr_pages_promise(&p, 1, 128));
+    fails(fr_pages_grow(&p, 0, 129), "4 pages");
     ok(fr_pages_grow(&p, 1, 128));
-    assert_true(p.table[3] == 3 && p.table[4] == 4);
+    assert_true(p.table[3] == 2 && p.table[4] == 3);
     fails(fr_pages_grow(&p, 1, 129), "4 pages");
     fails(fr_pages_grow(&p, 0, 193), "3 pages of 64");
     fr_pages_drop(&p, 0);
     ok(fr_pages_grow(&p, 1, 192));
-    assert_int_equal(p.table[5], 1);
+    assert_int_equal(p.table[5], 0);
+    fr_pages_drop(&p, 1);
+    assert_true(p.open == 4 && p.spares == 4);
     fr_pages_free(&p);
+}
+
+/* A cache for little more than one sequence: the others wait, and write what they would have written. */
+static void test_small_cache(void **state) {
+    (void)state;
+    fr_tokens prompts[PROMPTS], out[PROMPTS] = {0}, want[PROMPTS] = {0};
+    size_t page = fr_kv_page_bytes(FR_KV_BF16, 2, 16) * 2 * 2;
+    fr_generator_opts o = {.pool = pool, .batch = 4, .cache = 8 * page};
+    fr_generator *g, *wide = open_generator(4, FR_KV_BF16, FR_NOTYPE);
+    for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
+    ok(fr_generator_new(&model.llama, model.store, &o, &g));
+    ok(fr_generate(g, prompts, PROMPTS, &greedy, out, NULL));
+    ok(fr_generate(wide, prompts, PROMPTS, &greedy, want, NULL));
+    for (int i = 0; i < PROMPTS; i++) {
+        assert_int_equal(out[i].count, 40);
+        assert_memory_equal(out[i].ids, want[i].ids, 40 * sizeof(int32_t));
+    }
+    free_all(prompts, PROMPTS);
+    free_all(out, PROMPTS);
+    free_all(want, PROMPTS);
+    fr_generator_free(g);
+    fr_generator_free(wide);
+    o.cache = 6 * page; /* and 400 tokens want 7 */
+    fails(fr_generator_new(&model.llama, model.store, &o, &g), "does not hold one sequence");
 }
 
 static int make(void **state) {
@@ -387,10 +417,11 @@ static int clean(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy), cmocka_unit_test(test_half),
-        cmocka_unit_test(test_end),    cmocka_unit_test(test_refuse),
-        cmocka_unit_test(test_seed),   cmocka_unit_test(test_sample),
-        cmocka_unit_test(test_pages),  cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_greedy),        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_end),           cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_seed),          cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_pages),         cmocka_unit_test(test_small_cache),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
