@@ -8,13 +8,16 @@
 #include "text/pattern.h"
 
 #define SOURCE_MOST 16384
-/* What a hostile expression may cost at one place of a text. */
-#define STEPS_MOST 1000000
-#define HEAP_MOST  (64 * 1024) /* in units of 1024 bytes */
+/* What a hostile expression may cost at one place of a text, and besides for each byte of it: a run of white space
+ * is tried from all its ends. */
+#define STEPS_MOST      1000000
+#define STEPS_MOST_BYTE 8
+#define HEAP_MOST       (64 * 1024) /* in units of 1024 bytes */
 
-/* Members of sets. PCRE2's own \s has U+180E, and its \w neither marks nor U+203F. */
+/* Members of sets. PCRE2's own \s has U+180E, its \w neither marks nor U+203F; Oniguruma's \w has superscripts and
+ * fractions of Latin-1. */
 #define SPACES "\\p{Z}\\t-\\r\\x{85}"
-#define WORDS  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORDS  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 struct fr_pattern {
     pcre2_code *code;
@@ -238,7 +241,6 @@ fr_status fr_pattern_scratch_new(fr_pattern_scratch **out) {
         fr_pattern_scratch_free(s);
         return FR_NOMEM;
     }
-    pcre2_set_match_limit(s->limits, STEPS_MOST);
     pcre2_set_heap_limit(s->limits, HEAP_MOST);
     *out = s;
     return FR_OK;
@@ -254,6 +256,8 @@ void fr_pattern_scratch_free(fr_pattern_scratch *s) {
 fr_status fr_pattern_find(const fr_pattern *p, fr_pattern_scratch *s, const char *text,
                           size_t bytes, size_t from, size_t *start, size_t *end) {
     *start = *end = 0;
+    size_t steps = STEPS_MOST + STEPS_MOST_BYTE * FR_MIN(bytes - from, (size_t)1 << 28);
+    pcre2_set_match_limit(s->limits, (uint32_t)steps);
     int found = pcre2_match(p->code, (PCRE2_SPTR)text, bytes, from,
                             PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, s->data, s->limits);
     if (found == PCRE2_ERROR_NOMATCH) return FR_OK;

@@ -2,8 +2,8 @@
  *
  * That package uses Oniguruma. What means something else there is rewritten (\s, \w, sets in sets) or refused by
  * name (\h, \b, {2}+ ...), so that a pattern either cuts a text in the same places or is not taken.
- * The two libraries carry Unicode tables of their own age: characters newer than PCRE2's (Unicode 14 in
- * version 10.42) count as neither letter nor digit. */
+ * The two libraries carry Unicode tables of their own age: letters newer than PCRE2's tables (Unicode 14 in version
+ * 10.42 of Debian 12; the package's are of Unicode 16) count as neither letter nor digit. */
 #ifndef FR_TEXT_PATTERN_H
 #define FR_TEXT_PATTERN_H
 

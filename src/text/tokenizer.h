@@ -8,7 +8,10 @@
 
 typedef struct fr_tokenizer fr_tokenizer;
 
-/* path: a tokenizer.json, or a folder that holds one. */
+/* path: a tokenizer.json, or a folder that holds one; a tokenizer_config.json beside it may name bos and eos.
+ *
+ * Byte-level BPE as GPT-2, Llama 3 and Qwen2 have it is read; anything that Frugal would do otherwise than the
+ * `tokenizers` package is refused by name. */
 fr_status fr_tokenizer_open(const char *path, fr_tokenizer **out);
 /* The same from memory; `name` is what messages call the text. */
 fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, fr_tokenizer **out);
@@ -32,10 +35,13 @@ enum {
     FR_ENCODE_BOS = 1,    /* what the file's post-processor puts before (and behind) a text */
     FR_ENCODE_SPECIAL = 2 /* names of special tokens in the text stand for these tokens */
 };
-/* Appends the ids of a text. */
+/* Appends the ids of a text: any bytes. What is not UTF-8 is a piece of its own, each byte a token or merged as its
+ * neighbours allow, so that decoding gives the same bytes. Added tokens that are not special stand for
+ * themselves always. */
 fr_status fr_tokenizer_encode(const fr_tokenizer *t, const char *text, size_t bytes, unsigned how,
                               fr_tokens *out);
-/* The bytes of ids; special tokens leave nothing unless `special`. A zero byte stands behind; fr_free it. */
+/* The bytes of ids; special tokens leave nothing unless `special`, nor does an id that the file skips. A zero byte
+ * stands behind; fr_free it. An id of size or more is refused. */
 fr_status fr_tokenizer_decode(const fr_tokenizer *t, const int32_t *ids, size_t count, bool special,
                               char **text, size_t *bytes);
 
@@ -50,7 +56,8 @@ typedef struct fr_bpe_opts {
 /* One text after another; false when there is no more. */
 typedef bool fr_text_source(void *arg, const char **text, size_t *bytes);
 /* The merges that shorten the texts most, one after another (Sennrich et al. 2016), over pieces that a pattern
- * cuts: words with the space before them, digits one by one. Ties go to the smaller pair of ids. */
+ * cuts: words with the space before them, digits one by one. Ties go to the smaller pair of ids. Fewer tokens than
+ * asked for come out when no pair stands twice. */
 fr_status fr_bpe_train(const fr_bpe_opts *opts, fr_text_source *source, void *arg,
                        fr_tokenizer **out);
 

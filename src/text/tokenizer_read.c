@@ -226,15 +226,59 @@ fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, f
     return status == FR_NOMEM ? status : fr_fail_in(status, "%s", name);
 }
 
+/* ---- files ---- */
+
+/* "bos_token": "<s>", or {"content": "<s>"}; what is no token here does not count. */
+static fr_status read_end(const fr_tokenizer *t, const fr_json *config, const char *key,
+                          int32_t *id) {
+    const fr_json *named = fr_json_get(config, key);
+    const char *name = NULL;
+    if (json_is_object(named)) {
+        FR_TRY(fr_json_string(named, "content", NULL, &name));
+    } else {
+        FR_TRY(fr_json_string(config, key, NULL, &name));
+    }
+    int32_t found = name ? fr_tokenizer_find(t, name) : -1;
+    if (found >= 0) *id = found;
+    return FR_OK;
+}
+
+/* The tokenizer_config.json beside the file knows best which tokens begin and end a text. */
+static fr_status read_config(fr_tokenizer *t, const char *file) {
+    const char *slash = strrchr(file, '/');
+    char *path = fr_format("%.*stokenizer_config.json", slash ? (int)(slash - file) + 1 : 0, file);
+    if (!path) return FR_NOMEM;
+    fr_json *config = NULL;
+    fr_status status = FR_OK;
+    if (fr_path_exists(path)) {
+        status = fr_json_load(path, &config);
+        if (status == FR_OK) status = read_end(t, config, "bos_token", &t->bos);
+        if (status == FR_OK) status = read_end(t, config, "eos_token", &t->eos);
+    }
+    fr_json_free(config);
+    fr_free(path);
+    return status;
+}
+
+static fr_status open_file(const char *file, fr_tokenizer **out) {
+    char *text;
+    size_t bytes;
+    FR_TRY(fr_read_file(file, FILE_MOST, &text, &bytes));
+    fr_status status = fr_tokenizer_parse(text, bytes, file, out);
+    fr_free(text);
+    FR_TRY(status);
+    status = read_config(*out, file);
+    if (status == FR_OK) return FR_OK;
+    fr_tokenizer_free(*out);
+    *out = NULL;
+    return status;
+}
+
 fr_status fr_tokenizer_open(const char *path, fr_tokenizer **out) {
     *out = NULL;
     char *file = fr_path_is_dir(path) ? fr_path_join(path, "tokenizer.json") : fr_strdup(path);
     if (!file) return FR_NOMEM;
-    char *text = NULL;
-    size_t bytes;
-    fr_status status = fr_read_file(file, FILE_MOST, &text, &bytes);
-    if (status == FR_OK) status = fr_tokenizer_parse(text, bytes, file, out);
-    fr_free(text);
+    fr_status status = open_file(file, out);
     fr_free(file);
     return status;
 }

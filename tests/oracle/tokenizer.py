@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""What the `tokenizers` package says, for tests/text/test_tokenizer_golden.c.
+
+    build/release/tests/text_tokenizer_golden tests/golden/text/learned.json
+    python tests/oracle/tokenizer.py                      writes tests/golden/text; needs tokenizers
+    python tests/oracle/tokenizer.py --live PROGRAM [N]   compares N texts of each kind instead
+
+learned.json is of Frugal's trainer; the others are trained here on made text, with what is particular to the files of
+GPT-2, Llama 3, Qwen2 and RoBERTa, and one (cuts) with the rarer ways to cut. NAME.cases holds texts, each with its
+ids (plain; then with what the post-processor puts around and special tokens found) and its text after decoding.
+
+PROGRAM of --live reads texts as PROGRAM TOKENIZER CASES OUT and writes OUT in the form of NAME.cases.
+"""
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import unicodedata
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors, trainers
+from tokenizers import pre_tokenizers as pre
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "..", "golden", "text")
+WORDS = """circle square star red green blue left right above below of a the three How many are there it's don't
+they'll we've I'LL 'S naïve straße Ünïcode 日本語 한국어 x_1 (a+b) -> ... ?! <= == 0x7f 12 345 3.14 ½ Ⅷ ٣٤ 😀 👍🏽 👩‍👩‍👧
+return; if(x){y} // /* */ “quoted” «so» — …""".split()
+SPACES = " \t\n\r\v\f\x85\u00a0\u2003\u3000\u180e"
+BYTES = dict(add_prefix_space=False, use_regex=False)
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+          r"|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace("{1,3}", "")
+
+
+def character(rng):
+    """Any, but only those that every library's tables know: of Unicode 3.2."""
+    while True:
+        c = chr(rng.randrange(rng.choice([0x80, 0x250, 0x3000, 0x10000, 0x110000])))
+        if unicodedata.ucd_3_2_0.category(c) not in ("Cn", "Cs", "Co"):
+            return c
+
+
+def made_line(rng):
+    return "".join(rng.choice(["", " ", " ", " ", "  ", "\n"]) + rng.choice(WORDS) for _ in range(rng.randrange(1, 20)))
+
+
+def made_case(rng, added):
+    kind = rng.randrange(7)
+    if kind < 2:
+        return made_line(rng)
+    if kind == 2:
+        return "".join(character(rng) for _ in range(rng.randrange(20)))
+    if kind == 3:
+        return "".join(rng.choice(SPACES + " a1.") for _ in range(rng.randrange(25)))
+    if kind == 4:
+        return "".join(rng.choice("0123456789 .,+-") for _ in range(rng.randrange(30)))
+    if kind == 5:
+        return "".join(rng.choice([*added, "a", " ", "\n", ".", "<", "<s"]) for _ in range(rng.randrange(8)))
+    return rng.choice("ab \n!e") * rng.randrange(90) + rng.choice(["", "x", "\u0301", " 1"])
+
+
+def train(pre_tokenizer, special, added=(), normalizer=None, post=None, ignore_merges=False, size=500):
+    rng = random.Random(4)
+    t = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+    t.pre_tokenizer = pre_tokenizer
+    t.decoder = decoders.ByteLevel()
+    if normalizer:
+        t.normalizer = normalizer
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False,
+                                  initial_alphabet=sorted(pre.ByteLevel.alphabet()))
+    t.train_from_iterator([made_line(rng) for _ in range(400)], trainer)
+    t.add_tokens(list(added))
+    if post:
+        t.post_processor = post(t)
+    return t
+
+
+def split(pattern, behavior="isolated", invert=False):
+    return pre.Split(Regex(pattern), behavior, invert)
+
+
+def all_trained():
+    begin = lambda t: processors.TemplateProcessing(
+        single="<|begin_of_text|> $A", pair="<|begin_of_text|> $A <|begin_of_text|> $B",
+        special_tokens=[("<|begin_of_text|>", t.token_to_id("<|begin_of_text|>"))])
+    yield "gpt2", train(pre.ByteLevel(add_prefix_space=False), ["<|endoftext|>"],
+                        post=lambda t: processors.ByteLevel(trim_offsets=False))
+    yield "llama3", train(
+        pre.Sequence([split(LLAMA3), pre.ByteLevel(**BYTES)]), [], ignore_merges=True,
+        added=[AddedToken(s, special=True) for s in ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>")],
+        post=lambda t: processors.Sequence([processors.ByteLevel(trim_offsets=False), begin(t)]))
+    yield "qwen2", train(pre.Sequence([split(QWEN2), pre.ByteLevel(**BYTES)]), ["<|endoftext|>", "<|im_end|>"],
+                         normalizer=normalizers.NFC(), added=["<tool>", " red", "red star", "star"])
+    yield "roberta", train(
+        pre.ByteLevel(add_prefix_space=True), ["<s>", "</s>"],
+        added=[AddedToken("<mask>", lstrip=True, special=True), AddedToken("<r>", rstrip=True)],
+        post=lambda t: processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=True))
+    yield "cuts", train(pre.Sequence([
+        split(r"\w+\s?", "removed", True), split("[.!]", "merged_with_previous"),
+        pre.Split("->", "merged_with_next"), split("[aeiou<]", "contiguous"), pre.Digits(individual_digits=True),
+        pre.ByteLevel(add_prefix_space=True)]), ["<s>"])
+
+
+def pack(data):
+    return struct.pack("<H", len(data)) + data
+
+
+def pack_ids(ids):
+    return struct.pack(f"<H{len(ids)}H", len(ids), *ids)
+
+
+def answers(t, texts):
+    """The form of NAME.cases, text by text."""
+    for text in texts:
+        t.encode_special_tokens = True
+        plain = t.encode(text, add_special_tokens=False).ids
+        t.encode_special_tokens = False
+        full = t.encode(text).ids
+        said = t.decode(full, skip_special_tokens=True)
+        yield pack(text.encode()) + pack_ids(plain) + pack_ids(full) + pack(said.encode())
+
+
+def texts_for(t, count, seed):
+    rng = random.Random(seed)
+    added = [a.content for a in t.get_added_tokens_decoder().values()]
+    return [made_case(rng, added) for _ in range(count)]
+
+
+def write():
+    tokenizers = [("learned", Tokenizer.from_file(os.path.join(GOLDEN, "learned.json")))]
+    for name, t in all_trained():
+        t.save(os.path.join(GOLDEN, name + ".json"), pretty=False)
+        tokenizers.append((name, t))
+    for name, t in tokenizers:
+        with open(os.path.join(GOLDEN, name + ".cases"), "wb") as f:
+            f.writelines(answers(t, texts_for(t, 160, 1)))
+
+
+def live(program, count):
+    bad = 0
+    for name in sorted(n[:-5] for n in os.listdir(GOLDEN) if n.endswith(".json")):
+        path = os.path.join(GOLDEN, name + ".json")
+        t = Tokenizer.from_file(path)
+        texts = texts_for(t, count, 2)
+        with tempfile.TemporaryDirectory() as folder:
+            cases, out = os.path.join(folder, "cases"), os.path.join(folder, "out")
+            with open(cases, "wb") as f:
+                f.writelines(pack(text.encode()) for text in texts)
+            subprocess.run([program, path, cases, out], check=True)
+            with open(out, "rb") as f:
+                got = f.read()
+        at = 0
+        for text, want in zip(texts, answers(t, texts)):
+            if got[at:at + len(want)] != want:
+                bad += 1
+                print(f"{name}: not the same: {text!r}")
+                break  # what follows stands elsewhere
+            at += len(want)
+        else:
+            print(f"{name}: {count} texts, the same")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--live"]:
+        sys.exit(live(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 2000))
+    write()
