@@ -87,7 +87,7 @@ static void print_board(const ask *a, const fr_scoreboard *b) {
     print_tasks(b);
     print_groups(b);
     if (b->text.tokens)
-        printf("\nperplexity of whole lines as in training: %.3f a token, %.3f a byte\n",
+        printf("\nperplexity of whole lines of all tasks: %.3f a token, %.3f a byte\n",
                fr_surprise_a_token(b->text), fr_surprise_a_byte(b->text));
     if (b->shown_count) printf("\nStories, sampled at temperature %g:\n", (double)a->o.temperature);
     for (size_t i = 0; i < b->shown_count; i++) {
@@ -276,7 +276,7 @@ const fr_command fr_command_eval = {
         "usage: frugal eval MODEL [-n N] [--task WORD]... [--failures N] [--json FILE]\n\n"
         "Asks a language model lines that no training sees, task by task, with the likeliest\n"
         "token each time, and lets the exact judges of the world of text say what is right.\n"
-        "Captions, before which nothing is given, are sampled at temperature 1.\n"
+        "Captions, which all begin alike, are sampled at temperature 1.\n"
         "Shows the share that is right with its standard error, the shares that the shipped\n"
         "model is held to, the perplexity (e to the mean surprise) of answers and of whole\n"
         "lines, and some sampled stories.\n\n"

@@ -65,7 +65,16 @@ static int group_of(const fr_line *l) {
     }
 }
 
+/* Of captions nothing is given, and any document may begin so: here the words that only captions begin with are.
+ * Their judge wants the whole. */
+#define CAPTION "a photo of"
+
 static bool judge(const fr_line *l, const char *said, char reason[96]) {
+    char caption[sizeof CAPTION + 4 * MOST_ANSWER * 8];
+    if (said && l->task == FR_LINE_CAPTION) {
+        snprintf(caption, sizeof caption, CAPTION "%s", said);
+        said = caption;
+    }
     if (said) return fr_line_judge(l, said, reason);
     snprintf(reason, 96, "does not end");
     return false;
@@ -115,6 +124,8 @@ static void draw(asking *a, int task, int64_t first, size_t count) {
     fr_line_split split = a->o->seen ? FR_LINES_TRAIN : FR_LINES_HELD_OUT;
     for (size_t i = 0; i < count; i++)
         fr_line_make(a->o->seed, (uint64_t)first + i, task, split, &a->lines[i]);
+    for (size_t i = 0; i < count && task == FR_LINE_CAPTION; i++)
+        a->lines[i].prompt = (int)strlen(CAPTION);
 }
 
 static void step(asking *a, size_t lines) {
@@ -122,7 +133,7 @@ static void step(asking *a, size_t lines) {
     fr_progress_update(&a->progress, a->done);
 }
 
-/* The likeliest answer; where nothing is asked, that would be the same text each time, so it is drawn. */
+/* The likeliest answer; captions all have the same prompt, so they are drawn. */
 static fr_sampling sampling_of(const asking *a, fr_line_task task, int64_t first) {
     if (task != FR_LINE_CAPTION) return (fr_sampling){0};
     return (fr_sampling){.temperature = 1, .seed = a->o->seed + (uint64_t)first};

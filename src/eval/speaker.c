@@ -22,7 +22,7 @@ typedef struct model_speaker {
     fr_generator *generator;
     fr_graph *graph;
     fr_session *session;
-    int32_t tokens[TOKENS], target[TOKENS], pos[TOKENS];
+    int32_t tokens[TOKENS], target[2][TOKENS], pos[TOKENS];
 } model_speaker;
 
 static void close_model(void *self) {
@@ -91,35 +91,41 @@ static fr_status encode_document(const model_speaker *m, const fr_line *l, docum
     return fr_tokens_add(&out->ids, fr_tokenizer_eos(m->tokenizer));
 }
 
-/* Targets from `from` on and before `to`, of each row those of its own document. Returns how many there are. */
-static int64_t fill_rows(model_speaker *m, const document *d, int64_t rows, int64_t width,
-                         bool rest) {
-    int64_t counted = 0;
-    for (int64_t r = 0; r < rows; r++) {
-        int32_t *tokens = m->tokens + r * width, *target = m->target + r * width;
-        for (int64_t i = 0; i < width; i++) {
-            int64_t next = i + 1, n = (int64_t)d[r].ids.count, prompt = (int64_t)d[r].prompt;
-            bool counts = next < n && (next >= prompt) == rest;
-            tokens[i] = i < n ? d[r].ids.ids[i] : d[r].ids.ids[n - 1];
-            target[i] = counts ? d[r].ids.ids[next] : -1;
-            counted += counts;
-        }
+/* The two parts of a document, each with targets of its own: -1 where a token does not count. */
+enum { PROMPT, REST, PARTS };
+
+static void fill_row(model_speaker *m, const document *d, int64_t row, int64_t width,
+                     int64_t counted[PARTS]) {
+    int64_t n = (int64_t)d->ids.count, prompt = (int64_t)d->prompt;
+    for (int64_t i = 0; i < width; i++) {
+        int64_t at = row * width + i, next = i + 1;
+        int part = next < prompt ? PROMPT : REST;
+        m->tokens[at] = d->ids.ids[FR_MIN(i, n - 1)];
+        m->target[PROMPT][at] = m->target[REST][at] = -1;
+        if (next >= n) continue;
+        m->target[part][at] = d->ids.ids[next];
+        counted[part]++;
     }
-    return counted;
 }
 
-/* The loss is the mean over the targets that count. */
+/* A loss is the mean over the targets that count; of none at all it is no number. */
 static fr_status weigh_rows(model_speaker *m, const document *d, int64_t rows, int64_t width,
-                            bool rest, fr_surprise *sum) {
-    int64_t counted = fill_rows(m, d, rows, width, rest);
-    if (!counted) return FR_OK;
+                            fr_surprise *sum[PARTS]) {
+    static const char *const loss[PARTS] = {"prompt", "rest"};
+    int64_t counted[PARTS] = {0}, shape[] = {rows, width};
+    for (int64_t r = 0; r < rows; r++) fill_row(m, &d[r], r, width, counted);
     for (int64_t i = 0; i < width; i++) m->pos[i] = (int32_t)i;
-    fr_tensor in[3] = {fr_tensor_make(FR_I32, 2, (int64_t[]){rows, width}, m->tokens),
-                       fr_tensor_make(FR_I32, 2, (int64_t[]){rows, width}, m->target),
-                       fr_tensor_make(FR_I32, 2, (int64_t[]){width, 1}, m->pos)};
-    FR_TRY(fr_session_run(m->session, in, 3));
-    sum->nats += (double)counted * *(float *)fr_session_output(m->session, "loss")->data;
-    sum->tokens += counted;
+    fr_tensor in[] = {fr_tensor_make(FR_I32, 2, shape, m->tokens),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){width, 1}, m->pos),
+                      fr_tensor_make(FR_I32, 2, shape, m->target[PROMPT]),
+                      fr_tensor_make(FR_I32, 2, shape, m->target[REST])};
+    FR_TRY(fr_session_run(m->session, in, FR_COUNT(in)));
+    for (int part = 0; part < PARTS; part++) {
+        if (!counted[part]) continue;
+        float mean = *(float *)fr_session_output(m->session, loss[part])->data;
+        sum[part]->nats += (double)counted[part] * (double)mean;
+        sum[part]->tokens += counted[part];
+    }
     return FR_OK;
 }
 
@@ -129,23 +135,19 @@ static int by_length(const void *a, const void *b) {
 }
 
 /* Documents of about the same length share a run; widths are rounded, so that few plans serve all. */
-static fr_status weigh_documents(model_speaker *m, document *d, size_t count, fr_surprise *prompts,
-                                 fr_surprise *rest) {
+static fr_status weigh_documents(model_speaker *m, document *d, size_t count,
+                                 fr_surprise *sum[PARTS]) {
     qsort(d, count, sizeof *d, by_length);
-    for (size_t i = 0; i < count;) {
-        size_t end = i, most = count - i;
+    for (size_t i = 0, end; i < count; i = end) {
         int64_t width = 0;
-        while (end < i + most) {
-            int64_t wide = FR_MAX_OF(((int64_t)d[end].ids.count + 31) / 32 * 32, width);
+        for (end = i; end < count; end++) {
+            int64_t wide = (int64_t)fr_round_up(d[end].ids.count, 16);
             if (wide > TOKENS)
                 return fr_fail(FR_INVALID, "A line of %zu tokens is too long.", d[end].ids.count);
-            if (end > i && wide * (int64_t)(end - i + 1) > TOKENS) break;
+            if (wide * (int64_t)(end - i + 1) > TOKENS) break;
             width = wide;
-            end++;
         }
-        FR_TRY(weigh_rows(m, d + i, (int64_t)(end - i), width, false, prompts));
-        FR_TRY(weigh_rows(m, d + i, (int64_t)(end - i), width, true, rest));
-        i = end;
+        FR_TRY(weigh_rows(m, d + i, (int64_t)(end - i), width, sum));
     }
     return FR_OK;
 }
@@ -160,7 +162,7 @@ static fr_status weigh(void *self, const fr_line *lines, size_t count, fr_surpri
         prompts->bytes += lines[i].prompt;
         rest->bytes += lines[i].bytes - lines[i].prompt;
     }
-    if (!st) st = weigh_documents(m, d, count, prompts, rest);
+    if (!st) st = weigh_documents(m, d, count, (fr_surprise *[]){prompts, rest});
     for (size_t i = 0; d && i < count; i++) fr_free(d[i].ids.ids);
     fr_free(d);
     return st;
@@ -168,12 +170,21 @@ static fr_status weigh(void *self, const fr_line *lines, size_t count, fr_surpri
 
 /* ---- opening ---- */
 
+/* One forward pass, two losses. */
 static fr_status open_session(model_speaker *m, fr_pool *pool) {
-    m->graph = fr_graph_new();
-    if (!m->graph) return FR_NOMEM;
-    fr_output(m->graph, "loss", fr_llama_loss(m->graph, &m->model.llama, NULL, 2, 32));
-    FR_TRY(fr_fuse(m->graph, FR_FUSE_ALL, NULL));
-    FR_TRY(fr_session_new_with(m->graph, &(fr_session_opts){.pool = pool}, &m->session));
+    fr_graph *g = m->graph = fr_graph_new();
+    const fr_llama *l = &m->model.llama;
+    int64_t shape[] = {2, 16};
+    if (!g) return FR_NOMEM;
+    fr_val ids = fr_input(g, "tokens", FR_I32, 2, shape);
+    fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){16, 1});
+    fr_val prompt = fr_input(g, "prompt_target", FR_I32, 2, shape);
+    fr_val rest = fr_input(g, "rest_target", FR_I32, 2, shape);
+    fr_val logits = fr_llama_logits(g, l, NULL, fr_llama_body(g, l, NULL, ids, pos));
+    fr_output(g, "prompt", fr_cross_entropy(g, logits, prompt));
+    fr_output(g, "rest", fr_cross_entropy(g, logits, rest));
+    FR_TRY(fr_fuse(g, FR_FUSE_ALL, NULL));
+    FR_TRY(fr_session_new_with(g, &(fr_session_opts){.pool = pool}, &m->session));
     return fr_session_load(m->session, m->model.store);
 }
 
