@@ -3,7 +3,7 @@
 
 Same weights, data, clipping, AdamW and threads. Steps are interleaved in one process, and the losses are compared,
 so that all do the same work. Medians of the time of a step and the median of the paired ratios; with other work on
-the machine the shortest step says more. bf16: ours keeps weights, activations and gradients in bf16 and masters in
+the machine the shortest step says more. One thread is timed by processor time, more by the clock. bf16: ours keeps weights, activations and gradients in bf16 and masters in
 f32; PyTorch once with torch.autocast over f32 weights, once with everything in bf16 (no masters).
 
     python bench/train_step.py [--threads 1,2] [--steps N] [--types f32,bf16] [--nodes] [--lib PATH]
@@ -64,13 +64,14 @@ def step_ours(ours, ids, target):
 
 
 def print_nodes(kind, threads):
+    clock = time.process_time if threads == 1 else time.perf_counter
     ours, rng = new_ours(kind, threads), np.random.default_rng(1)
     lib.fr_bench_train_time_nodes(ours)
     times = []
     for _ in range(args.steps + 2):
-        start = time.perf_counter()
+        start = clock()
         step_ours(ours, *batch(rng))
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     print(f"{kind}, {threads} threads: {min(times) * 1e3:.1f} ms the shortest step, arena "
           f"{lib.fr_bench_train_arena(ours) / 1e6:.0f} MB, products {lib.fr_bench_train_ops(ours) / 1e9:.1f} G operations",
           flush=True)
@@ -164,6 +165,7 @@ def torch_side(threads):
 
 
 def compare(kind, threads):
+    clock = time.process_time if threads == 1 else time.perf_counter
     torch, Model, Theirs = torch_side(threads)
     first, rng, ours = Model(C), np.random.default_rng(1), new_ours(kind, threads)
     for name, value in first.named().items():
@@ -175,10 +177,10 @@ def compare(kind, threads):
         ids, target = batch(rng)
         a, b = torch.from_numpy(ids).long(), torch.from_numpy(target).long()
         for who in times:
-            start = time.perf_counter()
+            start = clock()
             loss = step_ours(ours, ids, target) if who == "ours" else theirs[who].step(a, b)
             if i >= 2:
-                times[who].append(time.perf_counter() - start)
+                times[who].append(clock() - start)
             losses[who].append(loss)
         if i < 3:
             most = 1e-4 if kind == "f32" else 1e-2

@@ -218,10 +218,12 @@ static void poison(const fr_session *s, const fr_plan *p, int32_t step) {
     }
 }
 
+/* One thread is timed by its own clock, which stands still while others have the processor. */
 static fr_status run_timed(fr_session *s, const fr_step *step, const fr_call *c) {
-    double start = fr_now(), *least = &s->times[(size_t)step->node * 2 + step->copy];
+    double (*clock)(void) = fr_pool_threads(s->opts.pool) > 1 ? fr_now : fr_thread_cpu;
+    double start = clock(), *least = &s->times[(size_t)step->node * 2 + step->copy];
     FR_TRY(c->op->run(c));
-    *least = FR_MIN(*least, fr_now() - start);
+    *least = FR_MIN(*least, clock() - start);
     return FR_OK;
 }
 

@@ -1,7 +1,8 @@
 /* times.c: where the time of a run goes, operator by operator.
  *
  * Nodes that do the same (operator, attributes, shapes) are one line. The time of a node is its shortest over
- * the runs, so that what else the machine did in between does not count; beside it stands what it takes at
+ * the runs, and of processor time where there is one thread, so that what else the machine did does not
+ * count; beside it stands what it takes at
  * least in operations and in bytes moved. */
 #include <float.h>
 #include <stdlib.h>

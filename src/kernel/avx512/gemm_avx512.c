@@ -217,6 +217,56 @@ static void pack_rows_avx512(const void *in, size_t stride, int rows, size_t cou
     }
 }
 
+/* Rows a page apart again: asked for so many steps ahead. */
+#define AHEAD 16
+
+/* 16 lanes or fewer of a panel. Whole stores are quicker than masked ones; what they write too much, the next
+ * steps write again: `left` lanes of them. */
+INLINE void put_lanes(uint32_t *out, __m512i x, int lanes, size_t left) {
+    if (lanes >= 16 || left >= 16)
+        _mm512_storeu_si512(out, x);
+    else
+        _mm512_mask_storeu_epi32(out, (__mmask16)((1u << lanes) - 1), x);
+}
+
+INLINE uint32_t mask_of(int values) {
+    return values >= 16 ? 0xffff : values <= 0 ? 0 : (1u << values) - 1;
+}
+
+static void pack_cols_avx512(const void *in, size_t stride, int cols, size_t count, int width,
+                             void *out) {
+    const char *row = in;
+    uint32_t *o = out;
+    for (size_t p = 0; p < count; p++, row += stride, o += width) {
+        size_t left = (count - p) * (size_t)width;
+        for (int g = 0; g < width; g += 16) {
+            _mm_prefetch(row + AHEAD * stride + (size_t)g * 4, _MM_HINT_T0);
+            __mmask16 have = (__mmask16)mask_of(cols - g);
+            put_lanes(o + g, _mm512_maskz_loadu_epi32(have, row + (size_t)g * 4), width - g,
+                      left - (size_t)g);
+        }
+    }
+}
+
+static void pack_pairs_avx512(const void *in, size_t stride, int cols, size_t count, int width,
+                              void *out) {
+    const char *row = in;
+    uint32_t *o = out;
+    for (size_t p = 0; p < count; p += 2, row += 2 * stride, o += width) {
+        size_t left = (count - p + 1) / 2 * (size_t)width;
+        for (int g = 0; g < width; g += 16) {
+            const char *at = row + (size_t)g * 2;
+            _mm_prefetch(at + AHEAD * stride, _MM_HINT_T0);
+            _mm_prefetch(at + AHEAD * stride + stride, _MM_HINT_T0);
+            __mmask16 have = (__mmask16)mask_of(cols - g), both = p + 1 < count ? have : 0;
+            __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(have, at));
+            __m512i up = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(both, at + stride));
+            put_lanes(o + g, _mm512_or_si512(low, _mm512_slli_epi32(up, 16)), width - g,
+                      left - (size_t)g);
+        }
+    }
+}
+
 void fr_gemm_fill_avx512(fr_gemm_kernels *out) {
     out->mr = MR;
     out->nr = NR;
@@ -224,4 +274,6 @@ void fr_gemm_fill_avx512(fr_gemm_kernels *out) {
     out->tile[FR_GEMM_F32_BF16] = gemm_f32_bf16_avx512;
     out->first = first_avx512;
     out->pack_rows = pack_rows_avx512;
+    out->pack_cols = pack_cols_avx512;
+    out->pack_pairs = pack_pairs_avx512;
 }
