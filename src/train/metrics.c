@@ -16,6 +16,10 @@ static bool read_line(const char *text, size_t bytes, int64_t step, fr_metrics *
         st = fr_json_f64(line, "seconds", m->seconds, &m->seconds);
         if (!st) st = fr_json_f64(line, "loss_sum", 0, &m->loss_sum);
         if (!st) st = fr_json_i64(line, "loss_count", 0, &m->loss_count);
+        if (!st && fr_json_get(line, "validation_loss")) {
+            st = fr_json_f64(line, "validation_loss", 0, &m->validation);
+            m->validated = n;
+        }
         if (n < step || st) m->loss_sum = 0, m->loss_count = 0;
     }
     fr_json_free(line);

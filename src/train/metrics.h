@@ -12,6 +12,8 @@ typedef struct fr_metrics {
      * the losses since the last line of figures. */
     double seconds, loss_sum;
     int64_t loss_count;
+    int64_t validated; /* the step of the last validation, and its loss */
+    double validation;
 } fr_metrics;
 
 /* Opens the file to add to it. What is behind `step`, and a line that was cut off, is taken out first. */

@@ -30,7 +30,6 @@ typedef struct run {
     double loss_sum, aside;    /* since the last line: losses, and seconds not spent on steps */
     int64_t loss_count, timed; /* timed: of them, those of this process */
     double line_at;
-    double validation; /* last validation loss */
 } run;
 
 static int64_t step_of(const run *r) {
@@ -131,11 +130,13 @@ static void report(run *r, float norm) {
 
 static fr_status validate(run *r) {
     double begin = fr_now();
-    FR_TRY(fr_learner_validate(r->learner, &r->validation));
+    FR_TRY(fr_learner_validate(r->learner, &r->metrics.validation));
+    r->metrics.validated = step_of(r);
     double now = fr_now();
     r->aside += now - begin;
     fr_metrics_write(&r->metrics, "{\"step\": %lld, \"validation_loss\": %.6f, \"seconds\": %.2f}",
-                     (long long)step_of(r), r->validation, r->metrics.seconds + now - r->start);
+                     (long long)step_of(r), r->metrics.validation,
+                     r->metrics.seconds + now - r->start);
     return FR_OK;
 }
 
@@ -182,23 +183,39 @@ static fr_status stop(run *r) {
 
 /* ---- the loop ---- */
 
-static fr_status one_step(run *r) {
+/* Ctrl-C in the middle of it: then nothing has happened. */
+static fr_status one_update(run *r, float *norm) {
     fr_trainer *t = r->learner->trainer;
-    const fr_job *j = &r->job;
-    float loss, norm;
-    for (int64_t i = 0; i < j->accumulate; i++) {
+    double sum = 0;
+    for (int64_t i = 0; i < r->job.accumulate; i++) {
         const fr_tensor *batch;
+        float loss;
         FR_TRY(fr_feeder_take(r->feeder, &batch));
         FR_TRY(fr_trainer_accumulate(t, batch, r->learner->data.inputs, &loss));
-        r->loss_sum += (double)loss;
-        r->loss_count++;
-        r->timed++;
+        sum += (double)loss;
     }
-    FR_TRY(fr_trainer_update(t, &norm));
+    FR_TRY(fr_trainer_update(t, norm));
+    r->loss_sum += sum;
+    r->loss_count += r->job.accumulate;
+    r->timed += r->job.accumulate;
+    return FR_OK;
+}
+
+/* Also where a stop came between a step and its look. */
+static bool time_to_validate(const run *r) {
+    int64_t step = step_of(r), every = r->job.validate_every;
+    return every && step && r->metrics.validated != step &&
+           (step % every == 0 || step == r->job.train.steps);
+}
+
+static fr_status one_step(run *r) {
+    const fr_job *j = &r->job;
+    float norm;
+    FR_TRY(one_update(r, &norm));
     int64_t step = step_of(r);
     bool last = step == j->train.steps;
-    if (j->validate_every && (last || step % j->validate_every == 0)) FR_TRY(validate(r));
     if (last || step % j->log_every == 0) report(r, norm);
+    if (time_to_validate(r)) FR_TRY(validate(r));
     if (!last && time_to_save(r)) save_by_the_way(r);
     fr_progress_update(&r->progress, (double)(step - r->first));
     return FR_OK;
@@ -211,15 +228,11 @@ static fr_status loop(run *r) {
     r->loss_sum = r->metrics.loss_sum;
     r->loss_count = r->metrics.loss_count;
     r->progress = fr_progress_start("training", (double)(steps - r->first), "steps");
-    while (step_of(r) < steps) {
-        if (fr_interrupted()) return stop(r);
-        fr_status st = one_step(r);
-        if (st) {
-            fr_progress_end(&r->progress);
-            return st;
-        }
-    }
+    fr_status st = time_to_validate(r) ? validate(r) : FR_OK;
+    while (!st && step_of(r) < steps) st = fr_interrupted() ? FR_INTERRUPTED : one_step(r);
+    if (st == FR_INTERRUPTED) return stop(r);
     fr_progress_end(&r->progress);
+    FR_TRY(st);
     return r->saved_step < steps || !fr_path_exists(r->checkpoint) ? save(r) : FR_OK;
 }
 
@@ -229,7 +242,7 @@ static fr_status finish(run *r) {
     if (fr_is_quiet()) return FR_OK;
     char text[32], waited[32];
     printf("%s: the model after %lld steps", r->model, (long long)step_of(r));
-    if (r->validation > 0) printf(", validation loss %.4f", r->validation);
+    if (r->metrics.validated == step_of(r)) printf(", validation loss %.4f", r->metrics.validation);
     printf("; %s in all\ndata: waited %s\n",
            fr_show_time(text, r->metrics.seconds + fr_now() - r->start),
            fr_show_time(waited, fr_feeder_waited(r->feeder)));

@@ -1,0 +1,228 @@
+/* test_run.c: whole trainings: the same bits for any number of threads and after a stop, what the folder holds,
+ * and what is refused. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "model/model.h"
+#include "text/text.h"
+#include "train/metrics.h"
+#include "train/run.h"
+
+/* Smaller than recipes/tiny.recipe: there are many trainings here. */
+static const char *const small[] = {
+    "steps=24",           "width=32",          "hidden=64",
+    "context=128",        "batch=4",           "warmup=2",
+    "validate_every=12",  "log_every=4",       "checkpoint_minutes=0",
+    "validate_batches=2", "checkpoint_every=0"};
+
+static void ok(fr_status st) {
+    if (st) fail_msg("%s", fr_message());
+}
+
+typedef struct call {
+    const char *out, *set[6];
+    int threads;
+    bool resume, plot, kept; /* kept: the folder is not emptied first */
+} call;
+
+static void remove_all(const char *out) {
+    char *command = fr_format("rm -rf %s", out);
+    if (system(command)) fail_msg("%s cannot be removed", out);
+    fr_free(command);
+}
+
+static fr_status train(const call *c) {
+    fr_recipe *r;
+    if (!c->resume && !c->kept) remove_all(c->out);
+    fr_run_opts o = {.out = c->out, .resume = c->resume, .plot = c->plot};
+    ok(fr_recipe_open(FR_TESTS_DIR "/../recipes/tiny.recipe", &r));
+    for (size_t i = 0; i < FR_COUNT(small); i++) ok(fr_recipe_set(r, small[i]));
+    for (size_t i = 0; i < FR_COUNT(c->set) && c->set[i]; i++) ok(fr_recipe_set(r, c->set[i]));
+    ok(fr_pool_new(c->threads ? c->threads : 2, &o.pool));
+    fr_status st = fr_train_run(r, &o);
+    fr_pool_free(o.pool);
+    fr_recipe_free(r);
+    return st;
+}
+
+static char *contents(const char *out, const char *name, size_t *bytes) {
+    char *path = fr_path_join(out, name), *data;
+    ok(fr_read_file(path, 0, &data, bytes));
+    fr_free(path);
+    return data;
+}
+
+static void same_file(const char *a, const char *b, const char *name) {
+    size_t a_bytes, b_bytes;
+    char *x = contents(a, name, &a_bytes), *y = contents(b, name, &b_bytes);
+    if (a_bytes != b_bytes || memcmp(x, y, a_bytes)) fail_msg("%s of %s and %s differ", name, a, b);
+    fr_free(x);
+    fr_free(y);
+}
+
+static void same_training(const char *a, const char *b) {
+    same_file(a, b, "checkpoint.safetensors");
+    same_file(a, b, "model/model.safetensors");
+    same_file(a, b, "model/config.json");
+    same_file(a, b, "model/tokenizer.json");
+    same_file(a, b, "tokenizer.json");
+}
+
+/* The losses of the metrics, without the times. */
+static char *losses(const char *out) {
+    size_t bytes, used = 0;
+    char *text = contents(out, "metrics.jsonl", &bytes), *kept = fr_alloc(FR_MEM_OTHER, bytes + 1);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char *end = strstr(line, ", \"lr\"");
+        if (!end) end = strstr(line, ", \"seconds\"");
+        if (strstr(line, "checkpoint") || !end) continue;
+        *end = 0;
+        used += (size_t)sprintf(kept + used, "%s\n", line);
+    }
+    fr_free(text);
+    return kept;
+}
+
+static void same_losses(const char *a, const char *b) {
+    char *x = losses(a), *y = losses(b);
+    assert_non_null(strstr(x, "{\"step\": 24, \"loss\""));
+    assert_non_null(strstr(x, "{\"step\": 24, \"validation_loss\""));
+    assert_string_equal(x, y);
+    fr_free(x);
+    fr_free(y);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    ok(train(&(call){.out = "one", .threads = 1}));
+    for (int threads = 2; threads <= 4; threads += 2) {
+        ok(train(&(call){.out = "many", .threads = threads}));
+        same_training("one", "many");
+        same_losses("one", "many");
+        remove_all("many");
+    }
+    ok(train(&(call){.out = "other", .set = {"seed=2"}}));
+    size_t a, b;
+    char *x = contents("one", "model/model.safetensors", &a),
+         *y = contents("other", "model/model.safetensors", &b);
+    assert_true(a != b || memcmp(x, y, a));
+    fr_free(x);
+    fr_free(y);
+    remove_all("other");
+    remove_all("one");
+}
+
+/* Ctrl-C as soon as there is a checkpoint. */
+static void *interrupt_later(void *arg) {
+    for (int i = 0; i < 20000 && !fr_path_exists(arg); i++) usleep(500);
+    fr_interrupt_raise();
+    return NULL;
+}
+
+/* A training that is stopped in the middle, goes on, and ends as one that was not. */
+static void check_resume(const char *const *set) {
+    call whole = {.out = "whole"}, part = {.out = "part"};
+    int n = 0;
+    for (; set[n]; n++) whole.set[n] = part.set[n] = set[n];
+    part.set[n] = "checkpoint_every=3";
+    ok(train(&whole));
+    remove_all("part"); /* what a test that failed has left */
+    pthread_t thread;
+    pthread_create(&thread, NULL, interrupt_later, "part/checkpoint.safetensors");
+    fr_status st = train(&part);
+    bool told = strstr(fr_message(), " of 24. To go on: frugal train --resume part") != NULL;
+    pthread_join(thread, NULL);
+    fr_interrupt_clear();
+    assert_int_equal(st, FR_INTERRUPTED);
+    assert_true(told);
+    part.resume = true;
+    ok(train(&part));
+    same_training("whole", "part");
+    same_losses("whole", "part");
+    remove_all("whole");
+    remove_all("part");
+}
+
+static void test_resume(void **state) {
+    (void)state;
+    check_resume((const char *const[]){"weights=f32", NULL});
+    check_resume((const char *const[]){"weights=bf16", "prompt_loss=0.5", NULL});
+    check_resume((const char *const[]){"accumulate=2", "ema=0.9", "recompute=yes", NULL});
+}
+
+static void test_folder(void **state) {
+    (void)state;
+    ok(train(&(call){.out = "full", .plot = true}));
+    fr_model m;
+    ok(fr_model_open("full/model", &m));
+    assert_int_equal(m.llama.width, 32);
+    assert_int_equal(m.llama.context, 128);
+    fr_model_close(&m);
+    fr_tokenizer *t;
+    ok(fr_tokenizer_open("full/model", &t));
+    assert_true(fr_tokenizer_size(t) > 258);
+    fr_tokenizer_free(t);
+    size_t bytes;
+    char *svg = contents("full", "curves.svg", &bytes);
+    assert_non_null(strstr(svg, "class=\"unseen\" d=\"M"));
+    assert_non_null(strstr(svg, "</svg>"));
+    assert_null(strstr(svg, "nan"));
+    assert_null(strstr(svg, "inf"));
+    fr_free(svg);
+
+    /* A second training does not take its place; another recipe does not go on with it. */
+    assert_int_equal(train(&(call){.out = "full", .kept = true}), FR_INVALID);
+    assert_non_null(strstr(fr_message(), "full holds a training already"));
+    assert_int_equal(train(&(call){.out = "full", .resume = true, .set = {"lr=1"}}), FR_INVALID);
+    assert_non_null(strstr(fr_message(), "lr (0.004 before, now 1)"));
+    ok(train(&(call){.out = "full", .resume = true, .set = {"log_every=1"}}));
+    assert_int_not_equal(train(&(call){.out = "none", .resume = true}), FR_OK);
+    remove_all("full");
+}
+
+/* What stands behind the checkpoint, and half a line, goes; the rest stays byte by byte. */
+static void test_metrics(void **state) {
+    (void)state;
+    static const char before[] = "{\"step\": 0, \"peak\": 1}\n"
+                                 "{\"step\": 10, \"loss\": 2, \"seconds\": 3}\n"
+                                 "{\"step\": 14, \"checkpoint\": true, \"loss_sum\": 7.5, "
+                                 "\"loss_count\": 4, \"seconds\": 5}\n";
+    char *text = fr_format("%s%s", before, "{\"step\": 20, \"loss\": 1, \"seconds\": 9}\n{\"st");
+    ok(fr_write_file("m.jsonl", text, strlen(text)));
+    fr_free(text);
+    fr_metrics m;
+    ok(fr_metrics_open("m.jsonl", 14, &m));
+    assert_true(m.seconds == 5 && m.loss_sum == 7.5);
+    assert_int_equal(m.loss_count, 4);
+    fr_metrics_write(&m, "{\"step\": %d}", 15);
+    fr_metrics_close(&m);
+    size_t bytes;
+    ok(fr_read_file("m.jsonl", 0, &text, &bytes));
+    char *after = fr_format("%s{\"step\": 15}\n", before);
+    assert_string_equal(text, after);
+    fr_free(text);
+    fr_free(after);
+    ok(fr_metrics_open("m.jsonl", 12, &m)); /* sums are those of that very step */
+    assert_true(m.seconds == 3 && m.loss_sum == 0);
+    assert_int_equal(m.loss_count, 0);
+    fr_metrics_close(&m);
+    unlink("m.jsonl");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_metrics),
+    };
+    fr_set_quiet(true);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
