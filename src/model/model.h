@@ -4,6 +4,7 @@
 
 #include "model/folder.h"
 #include "model/llama.h"
+#include "model/lora.h"
 #include "model/outlier.h"
 
 #endif
