@@ -54,8 +54,9 @@ static fr_status judge_one(const lines *l, uint64_t index, const char *text, fr_
                        "the order in which the same call prints them.",
                        (unsigned long long)index + 1, asked.prompt ? asked.text : "");
     bool right = fr_line_judge(&asked, tab + 1, reason);
-    snprintf(example, sizeof example, "line %llu", (unsigned long long)index + 1);
-    fr_report_add(r, (int)asked.task, right, right, right ? "" : reason, example);
+    snprintf(example, sizeof example, "line %llu, %.60s", (unsigned long long)index + 1, reason);
+    fr_report_add(r, (int)asked.task, right, right, right ? "" : fr_line_task_names[asked.task],
+                  example);
     return FR_OK;
 }
 

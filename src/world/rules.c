@@ -34,6 +34,13 @@ static void because(fr_verdict *v, fr_wrong wrong, const char *fmt, ...) {
     v->wrong = wrong;
 }
 
+/* "star", or "stars" where more than one is meant. */
+static const char *class_word(const fr_clause *c) {
+    static const char *const many[FR_SHAPE_CLASSES] = {
+        "circles", "squares", "triangles", "diamonds", "crosses", "rings", "stars", "domes"};
+    return c->count > 1 ? many[c->class] : fr_class_names[c->class];
+}
+
 typedef struct matched {
     int n;
     const fr_found *object[FR_JUDGE_OBJECTS];
@@ -84,7 +91,7 @@ fr_verdict fr_judge_prompt(const fr_prompt *p, const fr_sight *s) {
     for (int i = 0; i < p->excludes; i++) {
         const fr_clause *c = &p->exclude[i];
         if (take(s, c->class, c->colour, c->count, unused) < c->count) continue;
-        because(&v, FR_WRONG_TOO_MANY, "%d %s or more", c->count, fr_class_names[c->class]);
+        because(&v, FR_WRONG_TOO_MANY, "%d %s or more", c->count, class_word(c));
         return v;
     }
     /* "Exactly two red stars" says nothing of stars in other colours. */

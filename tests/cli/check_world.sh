@@ -119,6 +119,7 @@ out_has '^mean of .* 200 +100\.0%'
 sed 's/\t.*/\t nonsense/' lines >wrong
 expect 0 world text --judge --split held_out <wrong
 out_has '^add .* 0\.0%'
+out_has '^ +[0-9]+  add, such as: line [0-9]+, right is: [0-9]+'
 expect 1 world text --judge --seed 2 <lines
 err_has 'in the order'
 expect 1 world text --judge </dev/null

@@ -64,7 +64,7 @@ static void check_lines(const char *path, const fr_dataset *d) {
         char *end = strchr(at, '\n'), said[FR_CAPTION_TEXT];
         assert_non_null(end);
         fr_prompt p;
-        fr_json *j;
+        fr_json *j = NULL;
         int64_t index;
         if (fr_prompt_from_metadata(at, (size_t)(end - at), "a scene", &p, said) ||
             fr_json_parse(at, (size_t)(end - at), "a scene", &j))

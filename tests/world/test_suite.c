@@ -4,9 +4,11 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "folders.h"
 #include "world/folder.h"
@@ -98,6 +100,43 @@ static void test_controls(void **state) {
     share_within("shuffled", 2, 6);         /* 4 */
     share_within("random", 0, 0);
     share_within("flat", 0, 0);
+}
+
+/* What is done to a picture, in figures. */
+static void test_damage(void **state) {
+    (void)state;
+    enum { SIDE = 64, VALUES = SIDE * SIDE * 3 };
+    static float p[VALUES];
+    for (int i = 0; i < VALUES; i++) p[i] = 0.5f;
+    fr_fill_apply(&(fr_fill){FR_FILL_NOISE, 0.08f}, 1, 2, p, SIDE);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < VALUES; i++) sum += p[i] - 0.5, squares += (p[i] - 0.5) * (p[i] - 0.5);
+    assert_true(fabs(sum / VALUES) < 0.003);
+    assert_true(fabs(sqrt(squares / VALUES) - 0.08) < 0.002);
+
+    p[0] = 0.9f, p[1] = 0.1f;
+    fr_fill_apply(&(fr_fill){FR_FILL_CONTRAST, 0.8f}, 1, 2, p, SIDE);
+    assert_true(fabsf(p[0] - 0.82f) < 1e-6f && fabsf(p[1] - 0.18f) < 1e-6f);
+
+    /* One bright point becomes a Gaussian of that variance in each direction, of its own channel only. */
+    memset(p, 0, sizeof p);
+    p[(30 * SIDE + 20) * 3 + 1] = 1;
+    fr_fill_apply(&(fr_fill){FR_FILL_BLUR, 1.2f}, 1, 2, p, SIDE);
+    double mass = 0, across = 0, down = 0;
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            const float *v = &p[(y * SIDE + x) * 3];
+            assert_true(v[0] == 0 && v[2] == 0);
+            mass += v[1], across += v[1] * (x - 20) * (x - 20), down += v[1] * (y - 30) * (y - 30);
+        }
+    assert_true(fabs(mass - 1) < 1e-5);
+    assert_true(fabs(across - 1.44) < 0.02 && fabs(down - 1.44) < 0.02);
+    /* At the edge nothing is lost. */
+    memset(p, 0, sizeof p);
+    p[0] = 1;
+    fr_fill_apply(&(fr_fill){FR_FILL_BLUR, 8}, 1, 2, p, SIDE);
+    for (int i = 0; i < VALUES; i++) mass += p[i];
+    assert_true(fabs(mass - 2) < 1e-4);
 }
 
 static void test_large_pictures(void **state) {
@@ -303,6 +342,7 @@ static void test_interrupted(void **state) {
 static fr_status fail_some(void *arg, size_t i) {
     atomic_int *ran = arg;
     (*ran)++;
+    if (i == 7) usleep(1000); /* others are sooner */
     return i % 10 == 7 ? fr_fail(FR_FORMAT, "item %zu", i) : FR_OK;
 }
 
@@ -310,7 +350,7 @@ static void test_items(void **state) {
     (void)state;
     fr_pool *pool;
     assert_int_equal(fr_pool_new(4, &pool), FR_OK);
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 20; i++) {
         atomic_int ran = 0;
         assert_int_equal(fr_items_run(pool, 90, fail_some, &ran), FR_FORMAT);
         assert_string_equal(fr_message(), "item 7");
@@ -330,6 +370,7 @@ int main(void) {
         cmocka_unit_test(test_longer_suite),
         cmocka_unit_test(test_unseen),
         cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_large_pictures),
         cmocka_unit_test(test_fill_words),
         cmocka_unit_test(test_metadata_round_trip),
