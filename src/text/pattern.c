@@ -14,10 +14,11 @@
 #define STEPS_MOST_BYTE 8
 #define HEAP_MOST       (64 * 1024) /* in units of 1024 bytes */
 
-/* Members of sets. PCRE2's own \s has U+180E, its \w neither marks nor U+203F; Oniguruma's \w has superscripts and
- * fractions of Latin-1. */
+/* Members of sets. PCRE2's own \s has U+180E, its \w neither marks nor U+203F; Oniguruma's \w outside a set has the
+ * superscripts and fractions of Latin-1 too. */
 #define SPACES "\\p{Z}\\t-\\r\\x{85}"
-#define WORDS  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define WORDS  "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define LATIN1 "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 struct fr_pattern {
     pcre2_code *code;
@@ -85,9 +86,9 @@ static fr_status put_escape(writing *w, const char *source, const char *at, int 
     if (c == 's') {
         put_set(w, SPACES, false, depth);
     } else if (c == 'w') {
-        put_set(w, WORDS, false, depth);
+        put_set(w, depth ? WORDS : WORDS LATIN1, false, depth);
     } else if ((c == 'S' || c == 'W') && !depth) {
-        put_set(w, c == 'S' ? SPACES : WORDS, true, 0);
+        put_set(w, c == 'S' ? SPACES : WORDS LATIN1, true, 0);
     } else if (c == 'v') {
         puts_to(w, "\\x0b");
     } else if (c == 'p' || c == 'P') {

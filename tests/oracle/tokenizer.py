@@ -3,6 +3,7 @@
 
     build/release/tests/text_tokenizer_golden tests/golden/text/learned.json
     python tests/oracle/tokenizer.py                      writes tests/golden/text; needs tokenizers
+    python tests/oracle/tokenizer.py --corpus             writes tests/fuzz/corpus/tokenizer
     python tests/oracle/tokenizer.py --live PROGRAM [N]   compares N texts of each kind instead
 
 learned.json is of Frugal's trainer; the others are trained here on made text, with what is particular to the files of
@@ -11,6 +12,7 @@ ids (plain; then with what the post-processor puts around and special tokens fou
 
 PROGRAM of --live reads texts as PROGRAM TOKENIZER CASES OUT and writes OUT in the form of NAME.cases.
 """
+import json
 import os
 import random
 import struct
@@ -23,6 +25,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers import pre_tokenizers as pre
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CORPUS = os.path.join(HERE, "..", "fuzz", "corpus", "tokenizer")
 GOLDEN = os.path.join(HERE, "..", "golden", "text")
 WORDS = """circle square star red green blue left right above below of a the three How many are there it's don't
 they'll we've I'LL 'S naïve straße Ünïcode 日本語 한국어 x_1 (a+b) -> ... ?! <= == 0x7f 12 345 3.14 ½ Ⅷ ٣٤ 😀 👍🏽 👩‍👩‍👧
@@ -97,9 +100,10 @@ def all_trained():
         pre.ByteLevel(add_prefix_space=True), ["<s>", "</s>"],
         added=[AddedToken("<mask>", lstrip=True, special=True), AddedToken("<r>", rstrip=True)],
         post=lambda t: processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=True))
+    # The space before every piece shows where the cuts are.
     yield "cuts", train(pre.Sequence([
-        split(r"\w+\s?", "removed", True), split("[.!]", "merged_with_previous"),
-        pre.Split("->", "merged_with_next"), split("[aeiou<]", "contiguous"), pre.Digits(individual_digits=True),
+        split("[.!]", "merged_with_previous"), pre.Split("-", "merged_with_next"), split(r"[\s\w]", "contiguous", True),
+        split(r"\w+ ?"), split("[^89q]", "removed", True), pre.Digits(individual_digits=True),
         pre.ByteLevel(add_prefix_space=True)]), ["<s>"])
 
 
@@ -163,7 +167,58 @@ def live(program, count):
     return 1 if bad else 0
 
 
+def corpus():
+    """Small files that reach every part of the reader, right and hostile ones."""
+    letters = sorted(pre.ByteLevel.alphabet())
+    vocab = {c: i for i, c in enumerate(letters)}
+    merges = ["a b", "t e", "te x", "\u0120 te", "l l", "' s"]
+    vocab.update((m.replace(" ", ""), 256 + i) for i, m in enumerate(merges))
+    bytes_only = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    model = {"type": "BPE", "vocab": vocab, "merges": merges}
+    cut = lambda pattern, behavior="Isolated": {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior}
+    then = lambda *steps: {"type": "Sequence", "pretokenizers": [*steps, bytes_only]}
+    added = lambda name, number, **more: {"id": number, "content": name, **more}
+    base = {"version": "1.0", "model": model, "pre_tokenizer": then(cut(LLAMA3)), "decoder": {"type": "ByteLevel"}}
+    change = lambda **more: {**base, **more}
+    with_model = lambda **more: change(model={**model, **more})
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                                         {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [300], "tokens": ["<s>"]}}}
+    ends = [added("<s>", 300, special=True), added("</s>", 301, special=True, lstrip=True, rstrip=True)]
+    files = {
+        "split": change(added_tokens=ends, post_processor={"type": "Sequence", "processors": [bytes_only, template]}),
+        "gpt2": change(pre_tokenizer={"type": "ByteLevel"}),
+        "normal": change(normalizer={"type": "NFC"}, added_tokens=[added("ex", 280, normalized=True)]),
+        "around": change(added_tokens=ends, post_processor={"type": "RobertaProcessing", "sep": ["</s>", 301],
+                                                            "cls": ["<s>", 300]}),
+        "cuts": change(pre_tokenizer=then(cut("[e ]", "MergedWithNext"), cut("\\w", "Contiguous"), {"type": "Digits"})),
+        "pairs": with_model(merges=[m.split(" ") for m in merges], ignore_merges=True),
+        "slow": change(pre_tokenizer=then(cut("(t*[te]*x?)*Q"))),
+        "empty_match": change(pre_tokenizer=then(cut("x*", "Removed"))),
+        "bad_pattern": change(pre_tokenizer=then(cut("[a&&b](?<=x*)"))),
+        "far_id": with_model(vocab={"a": 2**31 - 1}),
+        "negative_id": with_model(vocab={"a": -1}),
+        "two_names": with_model(vocab={"a": 0, "b": 0}),
+        "unknown_merge": with_model(vocab={"a": 0}, merges=["a b"]),
+        "half_merge": with_model(vocab={"a": 0}, merges=["a"]),
+        "no_bytes": with_model(vocab={"a": 0, "aa": 1}, merges=["a a"]),
+        "word_piece": with_model(type="WordPiece"),
+        "fallback": with_model(byte_fallback=True),
+        "added_far": change(added_tokens=[added("xx", 10**9)]),
+        "template_id": change(post_processor={**template, "special_tokens": {"<s>": {"ids": [10**6]}}}),
+    }
+    os.makedirs(CORPUS, exist_ok=True)
+    for name, content in files.items():
+        with open(os.path.join(CORPUS, name + ".json"), "w") as f:
+            f.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+            if name in ("split", "normal"):
+                f.write("\0te\u0301xt <s> ab")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--corpus"]:
+        corpus()
+        sys.exit()
     if sys.argv[1:2] == ["--live"]:
         sys.exit(live(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 2000))
     write()
