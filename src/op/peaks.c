@@ -74,11 +74,8 @@ static double read_rate(reading *r, fr_pool *pool) {
 void fr_peaks_measure_floats(fr_pool *pool, fr_peaks *out) {
     const fr_kernels *k = fr_kernel();
     *out = (fr_peaks){.table = k->name, .threads = fr_pool_threads(pool)};
-    for (int all = 0; all < 2; all++) {
-        int threads = all ? out->threads : 1;
-        out->f32[all] = rate(k->peak.f32, threads, pool);
-        out->bf16[all] = rate(k->peak.bf16, threads, pool);
-    }
+    out->f32[1] = rate(k->peak.f32, out->threads, pool);
+    out->bf16[1] = rate(k->peak.bf16, out->threads, pool);
 }
 
 void fr_peaks_measure_core(fr_peaks *out) {

@@ -29,15 +29,7 @@ static fr_status read_tokenizer(fr_recipe *r, fr_job *j) {
     return FR_OK;
 }
 
-static fr_status read_model(fr_recipe *r, fr_job *j) {
-    static const char *const types[] = {"f32", "bf16", NULL};
-    fr_llama *m = &j->model;
-    int type;
-    FR_TRY(fr_recipe_text(r, "tokenizer", NULL, &j->tokenizer));
-    if (!j->tokenizer)
-        return fr_fail(FR_FORMAT,
-                       "%s: there is no key tokenizer: a file, or a recipe that makes one",
-                       fr_recipe_path(r));
+static fr_status read_new_model(fr_recipe *r, fr_llama *m) {
     WHOLE("width", 256, 8, 65536, &m->width);
     WHOLE("layers", 4, 1, 1000, &m->layers);
     WHOLE("heads", 8, 1, 1024, &m->heads);
@@ -48,15 +40,43 @@ static fr_status read_model(fr_recipe *r, fr_job *j) {
     FR_TRY(number(r, "theta", 10000, 1, 1e9, &m->theta));
     FR_TRY(number(r, "norm_eps", 1e-5, 1e-12, 0.1, &m->eps));
     FR_TRY(fr_recipe_bool(r, "tied", true, &m->tied));
-    FR_TRY(fr_recipe_word(r, "weights", types, 1, &type));
-    FR_TRY(fr_recipe_bool(r, "recompute", false, &j->model_opts.recompute));
-    j->model_opts.weights = type ? FR_BF16 : FR_F32;
     if (m->heads % m->kv_heads)
         return fr_fail(FR_FORMAT, "%s: heads (%lld) must be a multiple of kv_heads (%lld)",
                        fr_recipe_path(r), (long long)m->heads, (long long)m->kv_heads);
     if (m->head_dim % 2)
         return fr_fail(FR_FORMAT, "%s: head_dim is %lld; it must be even", fr_recipe_path(r),
                        (long long)m->head_dim);
+    return FR_OK;
+}
+
+/* The shape is that of the model to begin with. */
+static fr_status read_base(fr_recipe *r, fr_job *j) {
+    fr_model base;
+    int64_t rank;
+    WHOLE("lora_rank", 0, 0, 4096, &rank);
+    FR_TRY(number(r, "lora_alpha", 2.0 * (double)FR_MAX_OF(rank, 1), 1e-6, 1e6,
+                  &j->model_opts.lora_alpha));
+    j->model_opts.lora_rank = (int)rank;
+    fr_status st = fr_model_open(j->base, &base);
+    if (st) return fr_fail_in(st, "%s: base", fr_recipe_path(r));
+    j->model = base.llama;
+    fr_model_close(&base);
+    return FR_OK;
+}
+
+static fr_status read_model(fr_recipe *r, fr_job *j) {
+    static const char *const types[] = {"f32", "bf16", NULL};
+    int type;
+    FR_TRY(fr_recipe_text(r, "tokenizer", NULL, &j->tokenizer));
+    FR_TRY(fr_recipe_text(r, "base", NULL, &j->base));
+    if (!j->tokenizer && !j->base)
+        return fr_fail(FR_FORMAT,
+                       "%s: there is no key tokenizer: a file, or a recipe that makes one",
+                       fr_recipe_path(r));
+    FR_TRY(j->base ? read_base(r, j) : read_new_model(r, &j->model));
+    FR_TRY(fr_recipe_word(r, "weights", types, 1, &type));
+    FR_TRY(fr_recipe_bool(r, "recompute", false, &j->model_opts.recompute));
+    j->model_opts.weights = type ? FR_BF16 : FR_F32;
     return FR_OK;
 }
 

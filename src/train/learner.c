@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "train/adapter.h"
 #include "train/lines.h"
 
 /* ---- making ---- */
@@ -12,13 +13,16 @@ static fr_status make_trainer(fr_learner *l, fr_pool *pool) {
     const fr_job *j = l->job;
     l->graph = fr_graph_new();
     if (!l->graph) return FR_NOMEM;
+    fr_train_opts train = j->train;
+    if (j->model_opts.lora_rank) train.trainable = fr_adapter_part;
     fr_val loss = fr_llama_loss(l->graph, &l->model, &j->model_opts, j->rows, j->tokens);
-    return fr_trainer_new(l->graph, loss, &j->train, pool, &l->trainer);
+    return fr_trainer_new(l->graph, loss, &train, pool, &l->trainer);
 }
 
 static fr_status make_look(fr_learner *l, fr_pool *pool) {
     const fr_job *j = l->job;
-    fr_llama_opts opts = {.weights = j->model_opts.weights};
+    fr_llama_opts opts = j->model_opts;
+    opts.recompute = false;
     l->look = fr_graph_new();
     if (!l->look) return FR_NOMEM;
     fr_output(l->look, "loss", fr_llama_loss(l->look, &l->model, &opts, j->rows, j->tokens));
@@ -62,6 +66,17 @@ static fr_status make(fr_learner *l, fr_pool *pool) {
     return make_look(l, pool);
 }
 
+static fr_status fit_tokenizer(fr_learner *l) {
+    int32_t size = fr_tokenizer_size(l->tokenizer);
+    if (l->job->base && size > l->model.vocab)
+        return fr_fail(FR_INVALID, "the tokenizer has %d tokens, and %s knows %lld", size,
+                       l->job->base, (long long)l->model.vocab);
+    if (!l->job->base) l->model.vocab = size;
+    l->model.bos = fr_tokenizer_bos(l->tokenizer);
+    l->model.eos = fr_tokenizer_eos(l->tokenizer);
+    return FR_OK;
+}
+
 fr_status fr_learner_new(const fr_job *job, const fr_tokenizer *tokenizer, fr_pool *pool,
                          fr_learner **out) {
     *out = NULL;
@@ -70,10 +85,8 @@ fr_status fr_learner_new(const fr_job *job, const fr_tokenizer *tokenizer, fr_po
     l->job = job;
     l->tokenizer = tokenizer;
     l->model = job->model;
-    l->model.vocab = fr_tokenizer_size(tokenizer);
-    l->model.bos = fr_tokenizer_bos(tokenizer);
-    l->model.eos = fr_tokenizer_eos(tokenizer);
-    fr_status st = make(l, pool);
+    fr_status st = fit_tokenizer(l);
+    if (!st) st = make(l, pool);
     if (st) {
         fr_learner_free(l);
         return st;
@@ -96,7 +109,27 @@ void fr_learner_free(fr_learner *l) {
     fr_free(l);
 }
 
+/* What a model of the same shape holds. The adapters are not in it. */
+static fr_status begin_with(fr_learner *l, const fr_model *base) {
+    fr_session *s = fr_trainer_session(l->trainer);
+    for (size_t v = 0; v < l->graph->value_count; v++) {
+        const fr_value *value = l->graph->values[v];
+        if (value->kind != FR_VALUE_PARAM || fr_adapter_part(value->name, NULL)) continue;
+        const fr_tensor *t = fr_store_find(base->store, value->name);
+        if (!t) return fr_fail(FR_FORMAT, "%s does not hold %s", base->path, value->name);
+        FR_TRY(fr_session_set(s, (fr_val)v, t));
+    }
+    return FR_OK;
+}
+
 fr_status fr_learner_start(fr_learner *l) {
+    if (l->job->base) {
+        fr_model base;
+        FR_TRY(fr_model_open(l->job->base, &base));
+        fr_status st = begin_with(l, &base);
+        fr_model_close(&base);
+        FR_TRY(st);
+    }
     return fr_llama_init(fr_trainer_session(l->trainer), l->graph, &l->model, l->job->seed);
 }
 
@@ -153,11 +186,20 @@ fr_status fr_learner_validate(fr_learner *l, double *loss) {
 
 /* ---- the folder ---- */
 
-fr_status fr_learner_write(fr_learner *l, const char *folder) {
-    FR_TRY(copy_parameters(l));
-    FR_TRY(fr_llama_save(folder, &l->model, l->looking, l->look));
+static fr_status write_tokenizer(const fr_learner *l, const char *folder) {
     char *path = fr_path_join(folder, "tokenizer.json");
     fr_status st = path ? fr_tokenizer_save(l->tokenizer, path) : FR_NOMEM;
     fr_free(path);
     return st;
+}
+
+fr_status fr_learner_write(fr_learner *l, const char *model, const char *adapter) {
+    FR_TRY(copy_parameters(l));
+    if (l->job->model_opts.lora_rank) {
+        FR_TRY(fr_adapter_write(l->job, l->looking, l->look, adapter));
+        FR_TRY(fr_adapter_write_merged(l->job, &l->model, l->looking, l->look, model));
+    } else {
+        FR_TRY(fr_llama_save(model, &l->model, l->looking, l->look));
+    }
+    return write_tokenizer(l, model);
 }

@@ -22,10 +22,11 @@ typedef struct fr_learner {
 fr_status fr_learner_new(const fr_job *job, const fr_tokenizer *tokenizer, fr_pool *pool,
                          fr_learner **out);
 void fr_learner_free(fr_learner *l);
-fr_status fr_learner_start(fr_learner *l); /* from random values */
+/* From the base, or from random values. Before a resume too: what is not trained is in no checkpoint. */
+fr_status fr_learner_start(fr_learner *l);
 /* The mean loss of a token of the lines for validation. */
 fr_status fr_learner_validate(fr_learner *l, double *loss);
-/* config.json, tokenizer.json and model.safetensors, each replaced as a whole. */
-fr_status fr_learner_write(fr_learner *l, const char *folder);
+/* The model's folder, with a tokenizer.json; with LoRA also that of the adapter, which is added into the model. */
+fr_status fr_learner_write(fr_learner *l, const char *model, const char *adapter);
 
 #endif

@@ -181,6 +181,14 @@ const char *fr_recipe_folder(const fr_recipe *r) {
     return r->folder;
 }
 
+bool fr_recipe_holds(const fr_recipe *r, const char *key, size_t key_bytes) {
+    for (size_t i = 0; i < r->count; i++)
+        if (r->entries[i].value && strlen(r->entries[i].key) == key_bytes &&
+            !strncmp(r->entries[i].key, key, key_bytes))
+            return true;
+    return false;
+}
+
 /* ---- getters ---- */
 
 /* The entry of a key, made when the recipe does not hold it. */

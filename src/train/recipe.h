@@ -34,8 +34,11 @@ fr_status fr_recipe_word(fr_recipe *r, const char *key, const char *const *words
 fr_status fr_recipe_done(const fr_recipe *r);
 /* The settings in force, a line each, sorted; fr_free it. Its hash says whether a checkpoint is of this recipe. */
 char *fr_recipe_print(const fr_recipe *r);
-/* Does a file of an earlier fr_recipe_print say the same? free_keys: a list, ended by NULL, of keys that may
- * differ. The message names the first other key that does. */
+/* Does the recipe itself (or --set) hold this key, whatever was asked for? */
+bool fr_recipe_holds(const fr_recipe *r, const char *key, size_t key_bytes);
+/* Does a file of an earlier fr_recipe_print say the same? A key that it lacks, and that only has its fallback now,
+ * came with a later version and is no difference.
+ * free_keys: a list, ended by NULL, of keys that may differ. The message names the first other key that does. */
 fr_status fr_recipe_same(const fr_recipe *r, const char *path, const char *const *free_keys);
 
 /* The file of a recipe: a path, or a bare name: NAME.recipe in $FRUGAL_RECIPES, or in the folder of recipes

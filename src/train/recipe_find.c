@@ -86,20 +86,20 @@ static void add_difference(char *list, size_t size, const char *key, size_t key_
              (int)FR_MIN(now_bytes, (size_t)60), now);
 }
 
-/* Of each line of `a`: does it stand in `b`? only_missing: else it was told of already. */
-static void compare(const char *a, const char *b, const char *const *free_keys, bool only_missing,
-                    char *list, size_t size) {
+/* Of each line of `a`: does it stand in `b`? now: what is in force, `a` is of that; else it is the file, and lines
+ * that differ were told of already. */
+static void compare(const char *a, const char *b, const char *const *free_keys,
+                    const fr_recipe *now, char *list, size_t size) {
     for (const char *at = a; *at;) {
         size_t n = strcspn(at, "\n"), key = strcspn(at, " ");
         size_t mine = n > key + 3 ? n - key - 3 : 0;
         const char *value = at + n - mine, *other;
         size_t bytes = line_of(b, at, key, &other);
-        if (is_free(free_keys, at, key)) {
-        } else if (only_missing) {
-            if (!bytes) add_difference(list, size, at, key, value, mine, "", 0);
-        } else if (bytes != mine || strncmp(value, other, mine)) {
-            add_difference(list, size, at, key, other, bytes, value, mine);
-        }
+        bool is_new = now && !bytes && !fr_recipe_holds(now, at, key);
+        bool differs = now ? bytes != mine || strncmp(value, other, mine) : !bytes;
+        if (differs && !is_new && !is_free(free_keys, at, key))
+            add_difference(list, size, at, key, now ? other : value, now ? bytes : mine,
+                           now ? value : "", now ? mine : 0);
         at += n + (at[n] == '\n');
     }
 }
@@ -110,8 +110,8 @@ fr_status fr_recipe_same(const fr_recipe *r, const char *path, const char *const
     FR_TRY(fr_read_file(path, (size_t)1 << 20, &before, &bytes));
     now = fr_recipe_print(r);
     if (now) {
-        compare(now, before, free_keys, false, list, sizeof list);
-        compare(before, now, free_keys, true, list, sizeof list);
+        compare(now, before, free_keys, r, list, sizeof list);
+        compare(before, now, free_keys, NULL, list, sizeof list);
     }
     fr_free(before);
     fr_free(now);

@@ -18,7 +18,7 @@ typedef struct run {
     const fr_run_opts *o;
     fr_recipe *recipe;
     fr_job job;
-    char *settings, *vocabulary, *checkpoint, *metrics_path, *curves, *model; /* paths */
+    char *settings, *vocabulary, *checkpoint, *metrics_path, *curves, *model, *adapter; /* paths */
     fr_tokenizer *tokenizer;
     fr_learner *learner;
     fr_feeder *feeder;
@@ -46,8 +46,9 @@ static fr_status make_paths(run *r) {
     r->metrics_path = fr_path_join(out, "metrics.jsonl");
     r->curves = fr_path_join(out, "curves.svg");
     r->model = fr_path_join(out, "model");
-    bool all =
-        r->settings && r->vocabulary && r->checkpoint && r->metrics_path && r->curves && r->model;
+    r->adapter = fr_path_join(out, "adapter");
+    bool all = r->settings && r->vocabulary && r->checkpoint && r->metrics_path && r->curves &&
+               r->model && r->adapter;
     return all ? FR_OK : FR_NOMEM;
 }
 
@@ -73,7 +74,7 @@ static fr_status begin_folder(run *r) {
                        r->o->out, r->o->out);
     FR_TRY(fr_make_dirs(r->o->out));
     unlink(r->metrics_path);
-    FR_TRY(fr_vocabulary_get(r->recipe, r->job.tokenizer, &r->tokenizer));
+    FR_TRY(fr_vocabulary_get(r->recipe, &r->job, &r->tokenizer));
     FR_TRY(fr_tokenizer_save(r->tokenizer, r->vocabulary));
     char *text = fr_recipe_print(r->recipe);
     fr_status st = text ? fr_write_file(r->settings, text, strlen(text)) : FR_NOMEM;
@@ -237,7 +238,7 @@ static fr_status loop(run *r) {
 }
 
 static fr_status finish(run *r) {
-    FR_TRY(fr_learner_write(r->learner, r->model));
+    FR_TRY(fr_learner_write(r->learner, r->model, r->adapter));
     if (r->o->plot) FR_TRY(fr_metrics_plot(r->metrics_path, fr_recipe_path(r->recipe), r->curves));
     if (fr_is_quiet()) return FR_OK;
     char text[32], waited[32];
@@ -260,9 +261,9 @@ static fr_status train(run *r) {
     FR_TRY(make_paths(r));
     FR_TRY(r->o->resume ? resume_folder(r) : begin_folder(r));
     FR_TRY(fr_learner_new(&r->job, r->tokenizer, r->o->pool, &r->learner));
-    FR_TRY(r->o->resume && fr_path_exists(r->checkpoint)
-               ? fr_trainer_resume(r->learner->trainer, r->checkpoint)
-               : fr_learner_start(r->learner));
+    FR_TRY(fr_learner_start(r->learner));
+    if (r->o->resume && fr_path_exists(r->checkpoint))
+        FR_TRY(fr_trainer_resume(r->learner->trainer, r->checkpoint));
     int64_t step = step_of(r);
     FR_TRY(fr_metrics_open(r->metrics_path, step, &r->metrics));
     FR_TRY(fr_feeder_new(&r->learner->data, (uint64_t)(step * r->job.accumulate), (int)r->job.ahead,
@@ -293,8 +294,8 @@ fr_status fr_train_run(fr_recipe *recipe, const fr_run_opts *o) {
     fr_metrics_close(&r.metrics);
     fr_learner_free(r.learner);
     fr_tokenizer_free(r.tokenizer);
-    char *const paths[] = {r.settings,     r.vocabulary, r.checkpoint,
-                           r.metrics_path, r.curves,     r.model};
+    char *const paths[] = {r.settings, r.vocabulary, r.checkpoint, r.metrics_path,
+                           r.curves,   r.model,      r.adapter};
     for (size_t i = 0; i < FR_COUNT(paths); i++) fr_free(paths[i]);
     return st;
 }

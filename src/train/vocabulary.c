@@ -51,10 +51,16 @@ static fr_status from_recipe(const char *path, fr_tokenizer **out) {
     return st;
 }
 
-fr_status fr_vocabulary_get(const fr_recipe *r, const char *name, fr_tokenizer **out) {
+fr_status fr_vocabulary_get(const fr_recipe *r, const fr_job *job, fr_tokenizer **out) {
+    const char *name = job->tokenizer;
+    char *path;
     *out = NULL;
-    char *path = *name == '/' ? fr_strdup(name) : fr_path_join(fr_recipe_folder(r), name);
-    if (!path) return FR_NOMEM;
+    if (!name) { /* the base has one */
+        FR_TRY(fr_model_find(job->base, &path));
+    } else {
+        path = *name == '/' ? fr_strdup(name) : fr_path_join(fr_recipe_folder(r), name);
+        if (!path) return FR_NOMEM;
+    }
     fr_status st =
         fr_path_has_suffix(path, ".recipe") ? from_recipe(path, out) : fr_tokenizer_open(path, out);
     fr_free(path);

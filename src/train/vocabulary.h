@@ -7,7 +7,7 @@
 
 fr_status fr_vocabulary_learn(const fr_job *job, fr_tokenizer **out);
 /* What a recipe's key `tokenizer` names: a tokenizer.json, a folder that holds one, or a recipe (from which one
- * is made); relative to the folder of the recipe. */
-fr_status fr_vocabulary_get(const fr_recipe *r, const char *name, fr_tokenizer **out);
+ * is made); relative to the folder of the recipe. Without the key that of the model to begin with. */
+fr_status fr_vocabulary_get(const fr_recipe *r, const fr_job *job, fr_tokenizer **out);
 
 #endif

@@ -189,6 +189,12 @@ static void test_same(void **state) {
     says(fr_recipe_same(r, "printed", loose), "a (2 before, now 1), d (7 before, now not there)");
     put("printed", "a = 11\nb = 0.1\nc = 3\n");
     says(fr_recipe_same(r, "printed", loose), "a (11 before, now 1)");
+    /* A key of a later version, at its fallback, is none that differs; one that is set is. */
+    ok(fr_recipe_i64(r, "later", 5, 0, 9, &n));
+    put("printed", "a = 1\nb = 0.1\nc = 3\n");
+    ok(fr_recipe_same(r, "printed", NULL));
+    ok(fr_recipe_set(r, "later=5"));
+    says(fr_recipe_same(r, "printed", NULL), "later (not there before, now 5)");
     fr_recipe_free(r);
     unlink("printed");
 }

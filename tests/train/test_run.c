@@ -1,5 +1,6 @@
 /* test_run.c: whole trainings: the same bits for any number of threads and after a stop, what the folder holds,
  * and what is refused. */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,11 +17,11 @@
 #include "train/run.h"
 
 /* Smaller than recipes/tiny.recipe: there are many trainings here. */
-static const char *const small[] = {
-    "steps=24",           "width=32",          "hidden=64",
-    "context=128",        "batch=4",           "warmup=2",
-    "validate_every=12",  "log_every=4",       "checkpoint_minutes=0",
-    "validate_batches=2", "checkpoint_every=0"};
+static const char *const small[] = {"steps=24",           "batch=4",
+                                    "warmup=2",           "validate_every=12",
+                                    "log_every=4",        "checkpoint_minutes=0",
+                                    "validate_batches=2", "checkpoint_every=0"};
+static const char *const shape[] = {"width=32", "hidden=64", "context=128"};
 
 static void ok(fr_status st) {
     if (st) fail_msg("%s", fr_message());
@@ -30,6 +31,7 @@ typedef struct call {
     const char *out, *set[6];
     int threads;
     bool resume, plot, kept; /* kept: the folder is not emptied first */
+    const char *recipe;      /* in place of tiny */
 } call;
 
 static void remove_all(const char *out) {
@@ -42,7 +44,8 @@ static fr_status train(const call *c) {
     fr_recipe *r;
     if (!c->resume && !c->kept) remove_all(c->out);
     fr_run_opts o = {.out = c->out, .resume = c->resume, .plot = c->plot};
-    ok(fr_recipe_open(FR_TESTS_DIR "/../recipes/tiny.recipe", &r));
+    ok(fr_recipe_open(c->recipe ? c->recipe : FR_TESTS_DIR "/../recipes/tiny.recipe", &r));
+    for (size_t i = 0; !c->recipe && i < FR_COUNT(shape); i++) ok(fr_recipe_set(r, shape[i]));
     for (size_t i = 0; i < FR_COUNT(small); i++) ok(fr_recipe_set(r, small[i]));
     for (size_t i = 0; i < FR_COUNT(c->set) && c->set[i]; i++) ok(fr_recipe_set(r, c->set[i]));
     ok(fr_pool_new(c->threads ? c->threads : 2, &o.pool));
@@ -127,8 +130,8 @@ static void *interrupt_later(void *arg) {
 }
 
 /* A training that is stopped in the middle, goes on, and ends as one that was not. */
-static void check_resume(const char *const *set) {
-    call whole = {.out = "whole"}, part = {.out = "part"};
+static void check_resume(const char *recipe, const char *const *set) {
+    call whole = {.out = "whole", .recipe = recipe}, part = {.out = "part", .recipe = recipe};
     int n = 0;
     for (; set[n]; n++) whole.set[n] = part.set[n] = set[n];
     part.set[n] = "checkpoint_every=3";
@@ -152,9 +155,61 @@ static void check_resume(const char *const *set) {
 
 static void test_resume(void **state) {
     (void)state;
-    check_resume((const char *const[]){"weights=f32", NULL});
-    check_resume((const char *const[]){"weights=bf16", "prompt_loss=0.5", NULL});
-    check_resume((const char *const[]){"accumulate=2", "ema=0.9", "recompute=yes", NULL});
+    check_resume(NULL, (const char *const[]){"weights=f32", NULL});
+    check_resume(NULL, (const char *const[]){"weights=bf16", "prompt_loss=0.5", NULL});
+    check_resume(NULL, (const char *const[]){"accumulate=2", "ema=0.9", "recompute=yes", NULL});
+    check_resume(NULL, (const char *const[]){"optimizer=adamw8", "share_add=2", NULL});
+    check_resume(NULL, (const char *const[]){"optimizer=came8", NULL});
+}
+
+static const fr_tensor *held(const fr_model *m, const char *name) {
+    const fr_tensor *t = fr_store_find(m->store, name);
+    assert_non_null(t);
+    return t;
+}
+
+/* Adapters learn and the base stays; the model that is written is both. */
+static void test_lora(void **state) {
+    (void)state;
+    static const char recipe[] = "base = base/model\nlora_rank = 2\nlora_alpha = 6\nlr = 0.01\n"
+                                 "tokens = 128\nweights = f32\n";
+    ok(train(&(call){.out = "base"}));
+    ok(fr_write_file("lora.recipe", recipe, strlen(recipe)));
+    ok(train(&(call){.out = "lora", .recipe = "lora.recipe"}));
+    fr_model base, both;
+    fr_store *adapter;
+    ok(fr_model_open("base/model", &base));
+    ok(fr_model_open("lora/model", &both));
+    ok(fr_store_open("lora/adapter/adapter_model.safetensors", &adapter));
+    assert_int_equal(fr_store_count(adapter), 2 * 7 * 2);
+    static float w[64 * 32], v[64 * 32], a[2 * 32], b[64 * 2];
+    const char *name = "model.layers.1.mlp.gate_proj.weight";
+    ok(fr_tensor_to_f32(held(&base, name), w));
+    ok(fr_tensor_to_f32(held(&both, name), v));
+    const char *prefix = "base_model.model.model.layers.1.mlp.gate_proj.lora_";
+    char *first = fr_format("%sA.weight", prefix), *second = fr_format("%sB.weight", prefix);
+    ok(fr_tensor_to_f32(fr_store_find(adapter, first), a));
+    ok(fr_tensor_to_f32(fr_store_find(adapter, second), b));
+    double moved = 0;
+    for (int i = 0; i < 64; i++)
+        for (int k = 0; k < 32; k++) {
+            double x = (double)w[i * 32 + k], add = 0;
+            for (int r = 0; r < 2; r++) add += 3.0 * (double)b[i * 2 + r] * (double)a[r * 32 + k];
+            moved += add * add;
+            assert_true(fabs((double)v[i * 32 + k] - x - add) <= (fabs(x + add) + 1e-6) / 200);
+        }
+    assert_true(moved > 0);
+    const fr_tensor *x = held(&base, "model.norm.weight"), *y = held(&both, "model.norm.weight");
+    assert_memory_equal(x->data, y->data, fr_bytes(x));
+    fr_store_close(adapter);
+    fr_model_close(&base);
+    fr_model_close(&both);
+    fr_free(first);
+    fr_free(second);
+    check_resume("lora.recipe", (const char *const[]){"weights=bf16", NULL});
+    unlink("lora.recipe");
+    remove_all("lora");
+    remove_all("base");
 }
 
 static void test_folder(void **state) {
@@ -218,10 +273,8 @@ static void test_metrics(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_resume),  cmocka_unit_test(test_lora),
+        cmocka_unit_test(test_folder),  cmocka_unit_test(test_metrics),
     };
     fr_set_quiet(true);
     return cmocka_run_group_tests(tests, NULL, NULL);
