@@ -79,8 +79,17 @@ static char *row_of(const attn_grad *r, const attn_side *s, const grad_item *it,
 
 /* ---- before: delta and lse, row by row ---- */
 
-static float value(const void *row, bool half, int64_t d) {
-    return half ? fr_bf16_to_f32(((const uint16_t *)row)[d]) : ((const float *)row)[d];
+static float dot(const void *a, const void *b, bool half, int64_t dim) {
+    const fr_rows_kernels *k = &fr_kernel()->rows;
+    if (!half) return k->dot(a, b, (size_t)dim);
+    float x[128], y[128], sum = 0;
+    for (int64_t d = 0; d < dim; d += 128) {
+        size_t n = (size_t)FR_MIN(dim - d, 128);
+        fr_kernel()->convert.bf16_to_f32((const uint16_t *)a + d, n, x);
+        fr_kernel()->convert.bf16_to_f32((const uint16_t *)b + d, n, y);
+        sum += k->dot(x, y, n);
+    }
+    return sum;
 }
 
 static void prepare(void *arg, size_t first, size_t end) {
@@ -90,11 +99,7 @@ static void prepare(void *arg, size_t first, size_t end) {
         const int64_t pair = x / a->rows, row = x % a->rows;
         grad_item it = {.b = pair / a->kv_heads, .kv = pair % a->kv_heads};
         const void *y = row_of(r, &r->y, &it, row), *dy = row_of(r, &r->dy, &it, row);
-        float sum[8] = {0};
-        for (int64_t d = 0; d < a->dim; d++)
-            sum[d % 8] += value(y, a->half, d) * value(dy, a->half, d);
-        for (int i = 1; i < 8; i++) sum[0] += sum[i];
-        r->delta[x] = sum[0];
+        r->delta[x] = dot(y, dy, a->half, a->dim);
         int64_t head = it.kv * a->group + row % a->group;
         float lse = r->lse_in[(it.b * a->heads + head) * a->m + row / a->group];
         r->lse[x] = lse == -INFINITY ? INFINITY : lse * 1.44269504088896f;

@@ -9,7 +9,7 @@
 #include "op/op.h"
 
 #define FR_PIECE 16384 /* values in one item of the pool */
-#define FR_BLOCK 1024  /* values converted at once */
+#define FR_BLOCK 256   /* values converted at once: all operands in the first cache */
 
 /* A step of 0 means that in[i] is a single value for the whole run (never when splat is set). */
 typedef void fr_each_fn(const void *arg, const float *const *in, const size_t *step, size_t n,

@@ -2,6 +2,7 @@
  * costs 2 + 14 loads for 28 multiply-adds, so that even two multiply-adds a cycle are fed. */
 #include <immintrin.h>
 
+#include "kernel/avx512/turn.h"
 #include "kernel/kernel.h"
 
 #define MR 14
@@ -142,37 +143,6 @@ static void first_avx512(int rows, size_t steps, const float *a, const float *b,
     case 12: first(12, steps, a, b, ldb, packed, c, ldc, add); break;
     case 13: first(13, steps, a, b, ldb, packed, c, ldc, add); break;
     default: first(14, steps, a, b, ldb, packed, c, ldc, add); break;
-    }
-}
-
-/* Turns 16 x 16: at each level, pairs of rows at twice the distance exchange halves. */
-INLINE void transpose16(__m512i r[16]) {
-    __m512i t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) { /* r[4i + q]: column q of each 128-bit part, rows 4i .. 4i+3 */
-        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; q++) { /* parts 0 and 2, then 1 and 3, of two groups of rows */
-        t[q] = _mm512_shuffle_i32x4(r[q], r[4 + q], 0x88);
-        t[4 + q] = _mm512_shuffle_i32x4(r[q], r[4 + q], 0xdd);
-        t[8 + q] = _mm512_shuffle_i32x4(r[8 + q], r[12 + q], 0x88);
-        t[12 + q] = _mm512_shuffle_i32x4(r[8 + q], r[12 + q], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; q++) {
-        r[q] = _mm512_shuffle_i32x4(t[q], t[8 + q], 0x88);
-        r[8 + q] = _mm512_shuffle_i32x4(t[q], t[8 + q], 0xdd);
-        r[4 + q] = _mm512_shuffle_i32x4(t[4 + q], t[12 + q], 0x88);
-        r[12 + q] = _mm512_shuffle_i32x4(t[4 + q], t[12 + q], 0xdd);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernel/attn.h"
+#include "kernel/avx512/turn.h"
 
 void attn_fill_avx512bf16(fr_attn_kernels *out);
 
@@ -22,16 +23,22 @@ static inline __m512bh as_bf16(__m512i x) {
 }
 
 static void pack_panel(const void *const *row, bool half, int64_t dim, void *panel) {
-    uint16_t *out = panel;
     (void)half; /* this path is for bf16 alone */
-    for (int lane = 0; lane < LANES; lane++) {
-        const uint16_t *x = row[lane];
-        for (int64_t d = 0; d < dim; d += 2) {
-            uint16_t *to = out + d * LANES + 2 * lane;
-            to[0] = x ? x[d] : 0;
-            to[1] = x && d + 1 < dim ? x[d + 1] : 0;
+    for (int g = 0; g < LANES; g += 16)
+        for (int64_t d = 0; d < dim; d += 32) {
+            uint32_t *to = (uint32_t *)panel + d / 2 * LANES + g;
+            const int n = dim - d < 32 ? (int)(dim - d) : 32;
+            const __mmask32 mask = n < 32 ? (1u << n) - 1 : 0xffffffffu;
+            __m512i r[16];
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                r[i] = row[g + i] ? _mm512_maskz_loadu_epi16(mask, (const uint16_t *)row[g + i] + d)
+                                  : _mm512_setzero_si512();
+            transpose16(r);
+#pragma GCC unroll 16
+            for (int j = 0; j < 16; j++)
+                if (2 * j < n) _mm512_storeu_si512(to + j * LANES, r[j]);
         }
-    }
 }
 
 static void pack_rows(const void *const *row, int64_t count, bool half, int64_t dim, void *rows) {

@@ -1,21 +1,30 @@
 /* attn_pack.c: rows into the tiles of kernel/attn.h, and sums back into rows. */
 #include "kernel/simd/attn.h"
 
-void FR_NAME(attn_pack_panel)(const void *const *row, bool half, int64_t dim, void *panel) {
-    float *out = panel;
-    for (int lane = 0; lane < LANES; lane++) {
-        const float *x = row[lane];
-        const uint16_t *h = row[lane];
-        if (!x)
-            for (int64_t d = 0; d < dim; d++) out[d * LANES + lane] = 0.0f;
-        else if (half)
-            for (int64_t d = 0; d < dim; d++) {
-                uint32_t bits = (uint32_t)h[d] << 16;
-                memcpy(&out[d * LANES + lane], &bits, 4);
-            }
+/* FR_VLEN rows, n of their values from d on, into lanes of the panel. */
+static inline void turn_in(const void *const *row, bool half, int64_t d, int n, float *out) {
+    vf32 v[FR_VLEN];
+    for (int i = 0; i < FR_VLEN; i++) {
+        if (!row[i])
+            v[i] = vzero();
         else
-            for (int64_t d = 0; d < dim; d++) out[d * LANES + lane] = x[d];
+            v[i] =
+                n == FR_VLEN ? attn_load(row[i], half, d) : attn_load_n(row[i], half, d, (size_t)n);
     }
+    vturn(v);
+    for (int j = 0; j < FR_VLEN; j++)
+        if (j < n) vstore(out + j * LANES, v[j]);
+}
+
+void FR_NAME(attn_pack_panel)(const void *const *row, bool half, int64_t dim, void *panel) {
+    for (int g = 0; g < LANES; g += FR_VLEN)
+        for (int64_t d = 0; d < dim; d += FR_VLEN) {
+            float *to = (float *)panel + d * LANES + g;
+            if (dim - d >= FR_VLEN)
+                turn_in(row + g, half, d, FR_VLEN, to);
+            else
+                turn_in(row + g, half, d, (int)(dim - d), to);
+        }
 }
 
 static inline void copy_row(const void *row, bool half, int64_t dim, int64_t ld, float *out) {
@@ -77,25 +86,36 @@ bool FR_NAME(attn_pack_cols)(const void *const *row, int64_t count, bool half, i
     return !vany(visnan(bad));
 }
 
+/* n values of the sums of FR_VLEN lanes to their rows. */
+static inline void turn_out(const float *o, int lanes, const float *by, bool half, int64_t d, int n,
+                            void *const *row) {
+    vf32 v[FR_VLEN];
+    for (int j = 0; j < FR_VLEN; j++) v[j] = j < n ? vload(o + j * lanes) : vzero();
+    vturn(v);
+    for (int i = 0; i < FR_VLEN; i++) {
+        if (!row[i]) continue;
+        vf32 x = vmul(v[i], vset1(by[i]));
+        uint16_t *h = (uint16_t *)row[i] + d;
+        float *f = (float *)row[i] + d;
+        if (n == FR_VLEN && half)
+            vstore_bf16(h, x);
+        else if (n == FR_VLEN)
+            vstore(f, x);
+        else if (half)
+            vstore_bf16_n(h, x, (size_t)n);
+        else
+            vstore_n(f, x, (size_t)n);
+    }
+}
+
 void FR_NAME(attn_store)(const float *o, int lanes, int64_t dim, const float *by, bool half,
                          void *const *row) {
-    float x[FR_VLEN];
-    for (int lane = 0; lane < lanes; lane++) {
-        if (!row[lane]) continue;
-        vf32 scale = vset1(by[lane]);
+    for (int g = 0; g < lanes; g += FR_VLEN)
         for (int64_t d = 0; d < dim; d += FR_VLEN) {
-            int64_t n = dim - d < FR_VLEN ? dim - d : FR_VLEN;
-            for (int64_t i = 0; i < FR_VLEN; i++) x[i] = i < n ? o[(d + i) * lanes + lane] : 0.0f;
-            vf32 v = vmul(vload(x), scale);
-            if (n == FR_VLEN) {
-                if (half)
-                    vstore_bf16((uint16_t *)row[lane] + d, v);
-                else
-                    vstore((float *)row[lane] + d, v);
-            } else if (half)
-                vstore_bf16_n((uint16_t *)row[lane] + d, v, (size_t)n);
+            const float *from = o + d * lanes + g;
+            if (dim - d >= FR_VLEN)
+                turn_out(from, lanes, by + g, half, d, FR_VLEN, row + g);
             else
-                vstore_n((float *)row[lane] + d, v, (size_t)n);
+                turn_out(from, lanes, by + g, half, d, (int)(dim - d), row + g);
         }
-    }
 }

@@ -18,6 +18,7 @@
  *   vscale2(x, n)         x * 2^n for whole n in -280 .. 280, one rounding, also into denormals
  *   vsum vhmax            over the lanes, always in the same order
  *   vimax_of visum_of     of FR_VLEN vectors: lane i is the largest, or the sum, of the lanes of vector i
+ *   vturn                 of FR_VLEN vectors: rows and columns exchanged
  *   vistore_i8            four vectors as bytes, in order; their low 16 bits are a number of -128 .. 127
  *
  * vmath.h, included at the end, has vexp, vlog, vtanh, verf, vsin, vcos, vsigmoid. */

@@ -223,4 +223,23 @@ static inline void vstore_f16(uint16_t *p, vf32 v) {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
+static inline void vturn(vf32 v[8]) {
+    __m256 t[8];
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) { /* v[4i + q]: column q of each half, rows 4i .. 4i+3 */
+        v[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+        v[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+        v[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+        v[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+    }
+    for (int q = 0; q < 4; q++) {
+        vf32 low = v[q], high = v[4 + q];
+        v[q] = _mm256_permute2f128_ps(low, high, 0x20);
+        v[4 + q] = _mm256_permute2f128_ps(low, high, 0x31);
+    }
+}
+
 #endif

@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include "kernel/avx512/turn.h"
+
 #define FR_VLEN 16
 typedef __m512 vf32;
 typedef __m512i vi32;
@@ -218,6 +220,15 @@ static inline vf32 vload_f16(const uint16_t *p) {
 }
 static inline void vstore_f16(uint16_t *p, vf32 v) {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline __attribute__((always_inline)) void vturn(vf32 v[16]) {
+    __m512i r[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) r[i] = _mm512_castps_si512(v[i]);
+    transpose16(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) v[i] = _mm512_castsi512_ps(r[i]);
 }
 
 #endif
