@@ -5,6 +5,7 @@
  * looked at again when they come up: counts of old pairs only fall, and pairs that grew are put in anew. */
 #include <string.h>
 
+#include "text/heap.h"
 #include "text/tokenizer_parts.h"
 
 /* Words with the mark or space before them, digits one by one, other marks with the line ends behind them, white
@@ -32,12 +33,6 @@ typedef struct node {
     uint32_t word, next;
 } node;
 
-typedef struct entry {
-    int64_t count; /* when it was put in */
-    int32_t left, right;
-    int32_t pair;
-} entry;
-
 typedef struct training {
     fr_tokenizer *t;
     fr_arena *arena;   /* texts of the pieces */
@@ -51,8 +46,7 @@ typedef struct training {
     size_t pair_count, pair_cap;
     node *nodes;
     size_t node_count, node_cap;
-    entry *heap;
-    size_t heap_count, heap_cap;
+    fr_heap heap; /* (-count when it was put in, key of the pair) */
     int32_t *grown;
     size_t grown_count, grown_cap;
 } training;
@@ -97,38 +91,6 @@ static fr_status count_all(training *r, fr_text_source *source, void *arg) {
     return status;
 }
 
-/* ---- the heap: the most frequent pair, the smaller pair among equals ---- */
-
-static bool before(const entry *a, const entry *b) {
-    if (a->count != b->count) return a->count > b->count;
-    if (a->left != b->left) return a->left < b->left;
-    return a->right < b->right;
-}
-
-static fr_status push(training *r, int32_t at) {
-    const pair *p = &r->pairs[at];
-    entry e = {p->count, p->left, p->right, at};
-    FR_TRY(fr_grow((void **)&r->heap, &r->heap_cap, r->heap_count + 1, sizeof *r->heap));
-    size_t i = r->heap_count++;
-    for (; i && before(&e, &r->heap[(i - 1) / 2]); i = (i - 1) / 2) {
-        r->heap[i] = r->heap[(i - 1) / 2];
-    }
-    r->heap[i] = e;
-    return FR_OK;
-}
-
-static entry pop(training *r) {
-    entry *h = r->heap, top = h[0], last = h[--r->heap_count];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < r->heap_count; i = child) {
-        child += child + 1 < r->heap_count && before(&h[child + 1], &h[child]);
-        if (!before(&h[child], &last)) break;
-        h[i] = h[child];
-    }
-    h[i] = last;
-    return top;
-}
-
 /* ---- counts ---- */
 
 static fr_status add_to_pair(training *r, int32_t left, int32_t right, int64_t times, uint32_t w) {
@@ -156,10 +118,16 @@ static fr_status add_to_pair(training *r, int32_t left, int32_t right, int64_t t
     return FR_OK;
 }
 
+/* The most frequent pair comes out first, the smaller one of two. */
+static fr_status push(training *r, const pair *p) {
+    return fr_heap_push(&r->heap, (fr_heap_item){-p->count, fr_pair_key(p->left, p->right)});
+}
+
 static fr_status push_grown(training *r) {
     for (size_t i = 0; i < r->grown_count; i++) {
-        r->pairs[r->grown[i]].grew = false;
-        FR_TRY(push(r, r->grown[i]));
+        pair *p = &r->pairs[r->grown[i]];
+        p->grew = false;
+        FR_TRY(push(r, p));
     }
     r->grown_count = 0;
     return FR_OK;
@@ -206,12 +174,9 @@ static fr_status merge_in_word(training *r, uint32_t w, int32_t left, int32_t ri
 /* The id of both names together, made where there is none; -1 where that is a special token, which no text may turn
  * into. */
 static fr_status joined_id(fr_tokenizer *t, int32_t left, int32_t right, int32_t *id) {
-    const fr_token *a = &t->tokens[left], *b = &t->tokens[right];
-    size_t bytes = (size_t)a->name_bytes + b->name_bytes;
-    char *name = fr_alloc_array(FR_MEM_OTHER, bytes + 1, 1);
-    if (!name) return FR_NOMEM;
-    memcpy(name, a->name, a->name_bytes);
-    memcpy(name + a->name_bytes, b->name, b->name_bytes + (size_t)1);
+    char *name;
+    size_t bytes;
+    FR_TRY(fr_tokenizer_join(t, left, right, &name, &bytes));
     const fr_string *there = fr_strings_find(&t->names, name, bytes);
     fr_status status = FR_OK;
     if (!there) {
@@ -224,23 +189,29 @@ static fr_status joined_id(fr_tokenizer *t, int32_t left, int32_t right, int32_t
     return status;
 }
 
+static fr_status merge_everywhere(training *r, const pair *p, int32_t id) {
+    int32_t left = p->left, right = p->right; /* p moves when pairs are added */
+    for (uint32_t n = p->places; n != NO_NODE; n = r->nodes[n].next) {
+        FR_TRY(merge_in_word(r, r->nodes[n].word, left, right, id));
+    }
+    return push_grown(r);
+}
+
 static fr_status learn(training *r, int32_t vocab) {
-    while (r->heap_count && fr_tokenizer_size(r->t) < vocab) {
-        entry e = pop(r);
-        int64_t now = r->pairs[e.pair].count;
-        if (now < 2) continue;
-        if (now != e.count) {
-            FR_TRY(push(r, e.pair));
+    while (r->heap.count && fr_tokenizer_size(r->t) < vocab) {
+        fr_heap_item item = fr_heap_pop(&r->heap);
+        int32_t left = (int32_t)(item.second >> 32), right = (int32_t)item.second;
+        const pair *p = &r->pairs[fr_pairs_find(&r->index, left, right)->rank];
+        if (p->count < 2) continue;
+        if (p->count != -item.first) {
+            FR_TRY(push(r, p));
             continue;
         }
         int32_t id;
-        FR_TRY(joined_id(r->t, e.left, e.right, &id));
+        FR_TRY(joined_id(r->t, left, right, &id));
         if (id < 0) continue;
-        FR_TRY(fr_tokenizer_put_merge(r->t, e.left, e.right));
-        for (uint32_t n = r->pairs[e.pair].places; n != NO_NODE; n = r->nodes[n].next) {
-            FR_TRY(merge_in_word(r, r->nodes[n].word, e.left, e.right, id));
-        }
-        FR_TRY(push_grown(r));
+        FR_TRY(fr_tokenizer_put_merge(r->t, left, right));
+        FR_TRY(merge_everywhere(r, p, id));
     }
     return FR_OK;
 }
@@ -319,7 +290,7 @@ fr_status fr_bpe_train(const fr_bpe_opts *opts, fr_text_source *source, void *ar
     fr_free(r.symbols);
     fr_free(r.pairs);
     fr_free(r.nodes);
-    fr_free(r.heap);
+    fr_heap_free(&r.heap);
     fr_free(r.grown);
     fr_arena_free(r.arena);
     return status;

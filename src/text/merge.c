@@ -4,6 +4,7 @@
  * for each time. A longer piece takes a heap of (rank, place) over a linked list: n log n. */
 #include <string.h>
 
+#include "text/heap.h"
 #include "text/tokenizer_parts.h"
 
 #define SHORT   64
@@ -43,66 +44,34 @@ typedef struct symbol {
     uint32_t next, previous;
 } symbol;
 
-/* A pair that could be merged when it was put in; it is stale when its rank is no more that of its place. */
-typedef struct wish {
-    int32_t rank;
-    uint32_t at;
-} wish;
-
+/* The heap holds (rank, place) of pairs that could be merged when they were put in; an item is stale when its rank is
+ * no more that of its place. */
 typedef struct longer {
     symbol *symbols;
-    wish *heap;
-    size_t count, cap;
+    fr_heap heap;
 } longer;
-
-static bool before(wish a, wish b) {
-    return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
-}
-
-static fr_status push(longer *l, wish w) {
-    FR_TRY(fr_grow((void **)&l->heap, &l->cap, l->count + 1, sizeof *l->heap));
-    size_t i = l->count++;
-    for (; i && before(w, l->heap[(i - 1) / 2]); i = (i - 1) / 2) l->heap[i] = l->heap[(i - 1) / 2];
-    l->heap[i] = w;
-    return FR_OK;
-}
-
-static wish pop(longer *l) {
-    wish top = l->heap[0], last = l->heap[--l->count];
-    size_t i = 0;
-    for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= l->count) break;
-        child += child + 1 < l->count && before(l->heap[child + 1], l->heap[child]);
-        if (!before(l->heap[child], last)) break;
-        l->heap[i] = l->heap[child];
-        i = child;
-    }
-    l->heap[i] = last;
-    return top;
-}
 
 /* n is the mark of the end. */
 static fr_status want(const fr_tokenizer *t, longer *l, uint32_t at, uint32_t n) {
     uint32_t next = l->symbols[at].next;
     if (next == n) return FR_OK;
     int32_t rank = rank_of(t, l->symbols[at].id, l->symbols[next].id);
-    return rank == NO_RANK ? FR_OK : push(l, (wish){rank, at});
+    return rank == NO_RANK ? FR_OK : fr_heap_push(&l->heap, (fr_heap_item){rank, at});
 }
 
 static fr_status merge_list(const fr_tokenizer *t, longer *l, uint32_t n) {
     symbol *s = l->symbols;
     for (uint32_t i = 0; i < n; i++) FR_TRY(want(t, l, i, n));
-    while (l->count) {
-        wish w = pop(l);
-        uint32_t gone = s[w.at].next;
-        if (s[w.at].id < 0 || gone == n || rank_of(t, s[w.at].id, s[gone].id) != w.rank) continue;
-        s[w.at].id = t->merges[w.rank].id;
-        s[w.at].next = s[gone].next;
+    while (l->heap.count) {
+        fr_heap_item item = fr_heap_pop(&l->heap);
+        uint32_t at = (uint32_t)item.second, gone = s[at].next;
+        if (s[at].id < 0 || gone == n || rank_of(t, s[at].id, s[gone].id) != item.first) continue;
+        s[at].id = t->merges[item.first].id;
+        s[at].next = s[gone].next;
         s[gone].id = -1;
-        if (s[gone].next != n) s[s[gone].next].previous = w.at;
-        FR_TRY(want(t, l, w.at, n));
-        if (w.at) FR_TRY(want(t, l, s[w.at].previous, n));
+        if (s[gone].next != n) s[s[gone].next].previous = at;
+        FR_TRY(want(t, l, at, n));
+        if (at) FR_TRY(want(t, l, s[at].previous, n));
     }
     return FR_OK;
 }
@@ -119,7 +88,7 @@ static fr_status merge_long(const fr_tokenizer *t, const uint8_t *piece, uint32_
         status = fr_tokens_add(out, l.symbols[i].id);
     }
     fr_free(l.symbols);
-    fr_free(l.heap);
+    fr_heap_free(&l.heap);
     return status;
 }
 

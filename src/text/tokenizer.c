@@ -74,13 +74,21 @@ fr_status fr_tokenizer_put(fr_tokenizer *t, int64_t id, const char *name, size_t
     return fr_strings_add(&t->names, copy, bytes, (int32_t)id);
 }
 
-fr_status fr_tokenizer_put_merge(fr_tokenizer *t, int32_t left, int32_t right) {
+fr_status fr_tokenizer_join(const fr_tokenizer *t, int32_t left, int32_t right, char **name,
+                            size_t *bytes) {
     const fr_token *a = &t->tokens[left], *b = &t->tokens[right];
-    size_t bytes = (size_t)a->name_bytes + b->name_bytes;
-    char *name = fr_alloc_array(FR_MEM_OTHER, bytes + 1, 1);
-    if (!name) return FR_NOMEM;
-    memcpy(name, a->name, a->name_bytes);
-    memcpy(name + a->name_bytes, b->name, b->name_bytes + 1u);
+    *bytes = (size_t)a->name_bytes + b->name_bytes;
+    char *n = *name = fr_alloc_array(FR_MEM_OTHER, *bytes + 1, 1);
+    if (!n) return FR_NOMEM;
+    memcpy(n, a->name, a->name_bytes);
+    memcpy(n + a->name_bytes, b->name, b->name_bytes + (size_t)1);
+    return FR_OK;
+}
+
+fr_status fr_tokenizer_put_merge(fr_tokenizer *t, int32_t left, int32_t right) {
+    char *name;
+    size_t bytes;
+    FR_TRY(fr_tokenizer_join(t, left, right, &name, &bytes));
     const fr_string *both = fr_strings_find(&t->names, name, bytes);
     fr_status status = FR_OK;
     if (!both || !(t->tokens[both->value].flags & FR_TOKEN_VOCAB)) {

@@ -104,6 +104,9 @@ fr_status fr_tokenizer_reserve(fr_tokenizer *t, size_t count, size_t most);
 /* Gives an id its name. What is there already under this name must have this id; flags join. */
 fr_status fr_tokenizer_put(fr_tokenizer *t, int64_t id, const char *name, size_t bytes,
                            uint32_t flags);
+/* Both names together, with a zero behind; fr_free it. */
+fr_status fr_tokenizer_join(const fr_tokenizer *t, int32_t left, int32_t right, char **name,
+                            size_t *bytes);
 /* The next merge in rank; the token of both names together must be there. */
 fr_status fr_tokenizer_put_merge(fr_tokenizer *t, int32_t left, int32_t right);
 /* The next step, its pattern made from its source. */
@@ -116,7 +119,7 @@ fr_status fr_tokenizer_finish(fr_tokenizer *t);
 typedef fr_status fr_piece_sink(void *arg, const char *piece, size_t bytes);
 /* What lies between added tokens, cut into the pieces within which merges happen. */
 fr_status fr_split_text(const fr_tokenizer *t, fr_pattern_scratch *scratch, const char *text,
-                   size_t bytes, fr_piece_sink *sink, void *arg);
+                        size_t bytes, fr_piece_sink *sink, void *arg);
 
 /* ---- merge.c: a piece into ids ---- */
 

@@ -1,7 +1,8 @@
 /* test_tokenizer_golden.c: ids and texts as the `tokenizers` package gives them (tests/oracle/tokenizer.py), for a
  * tokenizer that Frugal learned and for some in the ways of GPT-2, Llama 3, Qwen2 and RoBERTa.
  *
- *     text_tokenizer_golden FILE     writes the learned tokenizer, from which the oracle begins
+ *     text_tokenizer_golden FILE                   writes the learned tokenizer, from which the oracle begins
+ *     text_tokenizer_golden TOKENIZER CASES OUT    answers the texts of CASES, for the oracle's --live
  */
 #include "made_text.h"
 
@@ -111,7 +112,55 @@ static void test_ids(void **state) {
     }
 }
 
+static void write_number(FILE *f, size_t n) {
+    fputc((int)(n & 255), f);
+    fputc((int)(n >> 8), f);
+}
+
+static void write_text(FILE *f, const char *text, size_t bytes) {
+    write_number(f, bytes);
+    fwrite(text, 1, bytes, f);
+}
+
+static void write_ids(FILE *f, const fr_tokens *t) {
+    write_number(f, t->count);
+    for (size_t i = 0; i < t->count; i++) write_number(f, (size_t)t->ids[i]);
+}
+
+static void answer(const fr_tokenizer *t, const char *text, size_t bytes, FILE *f) {
+    fr_tokens plain = ids_of(t, text, bytes, 0);
+    fr_tokens full = ids_of(t, text, bytes, FR_ENCODE_BOS | FR_ENCODE_SPECIAL);
+    char *said;
+    size_t said_bytes;
+    if (fr_tokenizer_decode(t, full.ids, full.count, false, &said, &said_bytes)) {
+        fail_msg("%s", fr_message());
+    }
+    write_text(f, text, bytes);
+    write_ids(f, &plain);
+    write_ids(f, &full);
+    write_text(f, said, said_bytes);
+    fr_free(said);
+    fr_free(plain.ids);
+    fr_free(full.ids);
+}
+
+static int answer_all(const char *tokenizer, const char *cases, const char *out) {
+    fr_tokenizer *t = opened(tokenizer);
+    char *data;
+    size_t size, bytes;
+    FILE *f = fopen(out, "wb");
+    if (!f || fr_read_file(cases, 0, &data, &size)) return 1;
+    for (cursor c = {(uint8_t *)data, (uint8_t *)data + size}; c.at < c.end;) {
+        const char *text = text_of(&c, &bytes);
+        answer(t, text, bytes, f);
+    }
+    fr_free(data);
+    fr_tokenizer_free(t);
+    return fclose(f);
+}
+
 int main(int argc, char **argv) {
+    if (argc == 4) return answer_all(argv[1], argv[2], argv[3]);
     if (argc == 2) {
         fr_tokenizer *t = learned();
         fr_status status = fr_tokenizer_save(t, argv[1]);
