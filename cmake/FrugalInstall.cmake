@@ -1,5 +1,5 @@
 # What `cmake --install` puts where: libraries, headers, pkg-config file, CMake package, the program,
-# its manual page and its shell completions. tests/check_install.sh tries the result from outside.
+# its manual page, its shell completions and its recipes. tests/check_install.sh tries the result from outside.
 include(CMakePackageConfigHelpers)
 
 # What a program that links the static library needs besides it.
@@ -38,5 +38,7 @@ function(fr_install)
           DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
   install(FILES ${CMAKE_SOURCE_DIR}/tools/completion/frugal.fish
           DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/frugal
+          FILES_MATCHING PATTERN "*.recipe")
   install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endfunction()

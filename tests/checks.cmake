@@ -26,6 +26,9 @@ fr_check(cli/bench SECONDS 300
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_bench.sh $<TARGET_FILE:frugal_cli>)
 fr_check(cli/demo SECONDS 300
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_demo.sh $<TARGET_FILE:frugal_cli>)
+fr_check(cli/train SECONDS 300
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_train.sh $<TARGET_FILE:frugal_cli>
+         ${CMAKE_SOURCE_DIR}/recipes)
 fr_check(cli/world SECONDS 120
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_world.sh $<TARGET_FILE:frugal_cli>)
 fr_check(cli/outliers SECONDS 60
