@@ -197,6 +197,9 @@ typedef struct fr_attention_opts {
     fr_val block_start;       /* i32 [query blocks + 1], where each list starts */
     fr_val block_index;       /* i32 [visible pairs], key blocks, rising within a list */
     fr_val kv_len;            /* i32 [batch]: how many keys of a cache count; FR_NONE: all */
+    fr_val
+        first; /* i32 [batch, m], never falling: the first key that a query sees, where several texts
+                     lie in one row; FR_NONE: that of the mask */
 } fr_attention_opts;
 
 /* q [batch, m, heads, dim], k and v [batch, n, kv_heads, dim]; heads is a multiple of kv_heads.

@@ -25,6 +25,7 @@ typedef struct fr_llama_opts {
     fr_dtype weights; /* of matrices, norms and what flows: FR_F32 or FR_BF16; FR_NOTYPE: f32 */
     fr_dtype flow;    /* of what flows, when it is another type: FR_F32 over weights of bf16 */
     bool recompute;   /* layers are computed again in the backward pass */
+    bool apart; /* fr_llama_loss: several texts lie in a row, each of which sees only itself */
     int lora_rank; /* 0: none; else every linear gets W + (alpha / rank) B A, named as PEFT names them */
     float lora_alpha;
 } fr_llama_opts;
@@ -33,7 +34,8 @@ typedef struct fr_llama_opts {
 fr_val fr_llama_body(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val ids,
                      fr_val pos);
 fr_val fr_llama_logits(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val body);
-/* Inputs "tokens", "target" (-1: does not count), i32 [batch, tokens], and "pos" [tokens, 1]; the mean loss. */
+/* Inputs "tokens", "target" (-1: does not count), i32 [batch, tokens], and "pos" [tokens, 1]; with apart also "first",
+ * i32 [batch, tokens]: where the text of each token begins. The mean loss. */
 fr_val fr_llama_loss(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, int64_t batch,
                      int64_t tokens);
 
@@ -52,8 +54,8 @@ fr_val fr_llama_cached(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, f
 /* Values of all parameters; operations of a step of training (forward and backward) for one token. */
 int64_t fr_llama_params(const fr_llama *m);
 double fr_llama_train_flops(const fr_llama *m, int64_t tokens);
-/* GPT-2's start for what is not yet bound: normal, deviation 0.02, what leads back into the residual stream
- * / sqrt(2 layers); norms 1; of adapters A normal with deviation 1 / sqrt(in), B zero.
+/* The start of what is not yet bound: normal, deviation 1 / sqrt(in), of the embedding 0.05, of what leads back
+ * into the residual stream / sqrt(2 layers); norms 1; of adapters A normal with deviation 1 / sqrt(in), B zero.
  * A model with new adapters: init first, then fr_session_load of the base. */
 fr_status fr_llama_init(fr_session *s, const fr_graph *g, const fr_llama *m, uint64_t seed);
 

@@ -1,6 +1,6 @@
 /* attention.c: exact attention, softmax(scale q kT + mask) v, with grouped heads.
  *
- * Inputs q, k, v, block_start, block_index, kv_len; outputs y and lse [batch, heads, m], the
+ * Inputs q, k, v, block_start, block_index, kv_len, first; outputs y and lse [batch, heads, m], the
  * logarithm of each row's sum of exponentials, from which the backward pass makes the weights
  * again. A query that sees no key gives zeros and lse -inf. */
 #include <math.h>
@@ -59,6 +59,7 @@ static fr_status check_blocks(const fr_call *c, const fr_attention_attr *at) {
             (long long)blocks + 1, (long long)blocks);
     }
     if (fr_has(c, ATTN_KV_LEN)) return bad_shapes(c, "block lists and kv_len do not go together");
+    if (fr_has(c, ATTN_FIRST)) return bad_shapes(c, "block lists and first do not go together");
     return FR_OK;
 }
 
@@ -83,9 +84,21 @@ static fr_status check_opts(const fr_call *c) {
     return FR_OK;
 }
 
+static fr_status check_first(const fr_call *c) {
+    if (!fr_has(c, ATTN_FIRST)) return FR_OK;
+    const fr_tensor *first = &c->in[ATTN_FIRST], *q = &c->in[ATTN_Q];
+    if (first->dtype == FR_I32 && first->rank == 2 && first->dim[0] == q->dim[0] &&
+        first->dim[1] == q->dim[1])
+        return FR_OK;
+    char s[FR_SHAPE_TEXT];
+    return fr_fail(FR_INVALID, "attention: first is %s; wanted i32 [%lld, %lld], one a query",
+                   fr_shape_text(first, s), (long long)q->dim[0], (long long)q->dim[1]);
+}
+
 fr_status attn_shape_rule(const fr_call *c) {
     FR_TRY(check_operands(c));
     FR_TRY(check_opts(c));
+    FR_TRY(check_first(c));
     const fr_tensor *q = &c->in[ATTN_Q];
     c->out[0].dtype = q->dtype;
     c->out[0].rank = 4;
@@ -103,8 +116,11 @@ static const fr_tensor *given(const fr_call *c, int i) {
 }
 
 static attn_shape shape_of(const fr_call *c) {
-    return attn_shape_of(c->attr, &c->in[ATTN_Q], &c->in[ATTN_K], given(c, ATTN_BLOCK_START),
-                         given(c, ATTN_BLOCK_INDEX), given(c, ATTN_KV_LEN));
+    attn_shape a =
+        attn_shape_of(c->attr, &c->in[ATTN_Q], &c->in[ATTN_K], given(c, ATTN_BLOCK_START),
+                      given(c, ATTN_BLOCK_INDEX), given(c, ATTN_KV_LEN));
+    a.first = fr_has(c, ATTN_FIRST) ? c->in[ATTN_FIRST].data : NULL;
+    return a;
 }
 
 static size_t scratch(const fr_call *c) {
@@ -162,7 +178,7 @@ const fr_attr_field attn_fields[] = {
 const fr_op fr_op_attention = {
     .name = "attention",
     .nin_min = 3,
-    .nin_max = 6,
+    .nin_max = 7,
     .nout = 2,
     .strided = 1u << ATTN_Q | 1u << ATTN_K | 1u << ATTN_V,
     .attr_bytes = sizeof(fr_attention_attr),
@@ -176,13 +192,14 @@ const fr_op fr_op_attention = {
 
 fr_val fr_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, const fr_attention_opts *opts) {
     fr_attention_attr at = {0};
-    fr_val in[6] = {q, k, v, FR_NONE, FR_NONE, FR_NONE};
+    fr_val in[7] = {q, k, v};
     if (opts) {
         at = (fr_attention_attr){opts->scale, (int32_t)opts->mask, opts->window, opts->block_q,
                                  opts->block_k};
         in[ATTN_BLOCK_START] = opts->block_start;
         in[ATTN_BLOCK_INDEX] = opts->block_index;
         in[ATTN_KV_LEN] = opts->kv_len;
+        in[ATTN_FIRST] = opts->first;
     }
-    return fr_emit(g, &fr_op_attention, 6, in, &at);
+    return fr_emit(g, &fr_op_attention, 7, in, &at);
 }

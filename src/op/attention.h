@@ -23,7 +23,7 @@ typedef struct fr_attention_attr {
 } fr_attention_attr;
 
 /* The inputs of the operator. */
-enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_BLOCK_START, ATTN_BLOCK_INDEX, ATTN_KV_LEN };
+enum { ATTN_Q, ATTN_K, ATTN_V, ATTN_BLOCK_START, ATTN_BLOCK_INDEX, ATTN_KV_LEN, ATTN_FIRST };
 
 /* The fields of it; attention and its gradient have the same. */
 extern const fr_attr_field attn_fields[];
@@ -34,9 +34,9 @@ typedef struct attn_shape {
     int64_t rows; /* m * group */
     float c;      /* scale log2(e): exp(scale s) = 2^(c s) */
     bool half;
-    const int32_t *block_start, *block_index, *kv_len; /* NULL where absent */
-    int64_t pairs;                                     /* in block_index */
-    const struct paged_shape *pages;                   /* where keys and values are, or NULL */
+    const int32_t *block_start, *block_index, *kv_len, *first; /* NULL where absent */
+    int64_t pairs;                                             /* in block_index */
+    const struct paged_shape *pages; /* where keys and values are, or NULL */
 } attn_shape;
 
 /* Rows of a strided tensor [batch, tokens, heads, dim]. */
@@ -45,7 +45,7 @@ typedef struct attn_side {
     int64_t batch, token, head; /* strides in bytes */
 } attn_side;
 
-/* q, k and the three index tensors: what the mask and the cut need. */
+/* q, k and three index tensors: what the mask and the cut need. `first` is for the caller to set. */
 attn_shape attn_shape_of(const fr_attention_attr *attr, const fr_tensor *q, const fr_tensor *k,
                          const fr_tensor *start, const fr_tensor *index, const fr_tensor *kv_len);
 attn_side attn_side_of(const fr_tensor *t);
@@ -54,7 +54,7 @@ static inline char *attn_row(const attn_side *s, int64_t b, int64_t token, int64
 }
 /* The shape rule of fr_op_attention, for a call with its inputs and outputs. */
 fr_status attn_shape_rule(const fr_call *c);
-/* What only the data can tell: kv_len within the cache, block lists well formed. */
+/* What only the data can tell: kv_len and first within the keys, block lists well formed. */
 fr_status attn_check_data(const attn_shape *a);
 
 /* Query i of batch b sees keys lo <= j < hi (both rise with i); with block lists also only those in
@@ -118,7 +118,7 @@ bool attn_grad_is_whole(const attn_shape *a);
 size_t attn_grad_whole_scratch(const attn_shape *a, const fr_pool *pool);
 void attn_grad_whole_run(const attn_grad *r, void *scratch, fr_pool *pool);
 
-/* fr_op_attention_grad: q, k, v, y, lse, dy, then block_start and block_index, or kv_len. */
+/* fr_op_attention_grad: q, k, v, y, lse, dy, then block_start and block_index, or kv_len and first. */
 fr_status attn_grad_rule(fr_grad *r);
 
 #endif

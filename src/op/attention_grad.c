@@ -68,8 +68,10 @@ static attn_shape shape_of(const fr_call *c) {
     const bool blocks = at->mask == FR_MASK_BLOCKS;
     const fr_tensor *aux0 = fr_has(c, IN_AUX0) ? &c->in[IN_AUX0] : NULL;
     const fr_tensor *aux1 = fr_has(c, IN_AUX1) ? &c->in[IN_AUX1] : NULL;
-    return attn_shape_of(at, &c->in[IN_Q], &c->in[IN_K], blocks ? aux0 : NULL, blocks ? aux1 : NULL,
-                         blocks ? NULL : aux0);
+    attn_shape a = attn_shape_of(at, &c->in[IN_Q], &c->in[IN_K], blocks ? aux0 : NULL,
+                                 blocks ? aux1 : NULL, blocks ? NULL : aux0);
+    a.first = !blocks && aux1 ? aux1->data : NULL;
+    return a;
 }
 
 /* Row r of the group that shares key head kv. */
@@ -351,10 +353,11 @@ static fr_status shape(const fr_call *c) {
     const fr_tensor aux0 = fr_has(c, IN_AUX0) ? c->in[IN_AUX0] : none;
     const fr_tensor aux1 = fr_has(c, IN_AUX1) ? c->in[IN_AUX1] : none;
     const fr_tensor in[] = {c->in[IN_Q],          c->in[IN_K],          c->in[IN_V],
-                            blocks ? aux0 : none, blocks ? aux1 : none, blocks ? none : aux0};
+                            blocks ? aux0 : none, blocks ? aux1 : none, blocks ? none : aux0,
+                            blocks ? none : aux1};
     fr_tensor out[2] = {none, none};
     fr_call forward = {
-        .op = &fr_op_attention, .attr = c->attr, .nin = 6, .nout = 2, .in = in, .out = out};
+        .op = &fr_op_attention, .attr = c->attr, .nin = 7, .nout = 2, .in = in, .out = out};
     FR_TRY(attn_shape_rule(&forward));
     FR_TRY(check_like(c, IN_Y, &out[0]));
     FR_TRY(check_like(c, IN_LSE, &out[1]));
@@ -445,8 +448,9 @@ fr_status attn_grad_rule(fr_grad *r) {
     if (blocks && r->nin > ATTN_BLOCK_INDEX) {
         aux[0] = r->in[ATTN_BLOCK_START];
         aux[1] = r->in[ATTN_BLOCK_INDEX];
-    } else if (r->nin > ATTN_KV_LEN) {
-        aux[0] = r->in[ATTN_KV_LEN];
+    } else if (!blocks) {
+        if (r->nin > ATTN_KV_LEN) aux[0] = r->in[ATTN_KV_LEN];
+        if (r->nin > ATTN_FIRST) aux[1] = r->in[ATTN_FIRST];
     }
     const fr_val in[8] = {r->in[ATTN_Q], r->in[ATTN_K], r->in[ATTN_V], r->out[0],
                           r->out[1],     r->dout[0],    aux[0],        aux[1]};

@@ -58,7 +58,22 @@ static fr_status check_blocks(const attn_shape *a) {
     return FR_OK;
 }
 
+static fr_status check_first(const attn_shape *a) {
+    for (int64_t b = 0; b < a->batch; b++)
+        for (int64_t i = 0; i < a->m; i++) {
+            const int32_t *first = a->first + b * a->m + i;
+            if (*first >= (i ? first[-1] : 0) && *first <= a->n) continue;
+            return fr_fail(
+                FR_INVALID,
+                "attention: first[%lld][%lld] is %d; it must not fall within a row and lie "
+                "in 0 to %lld",
+                (long long)b, (long long)i, (int)*first, (long long)a->n);
+        }
+    return FR_OK;
+}
+
 fr_status attn_check_data(const attn_shape *a) {
+    if (a->first) FR_TRY(check_first(a));
     if (a->kv_len)
         for (int64_t b = 0; b < a->batch; b++)
             if (a->kv_len[b] < 0 || a->kv_len[b] > a->n)
@@ -71,10 +86,12 @@ void attn_span(const attn_shape *a, int64_t b, int64_t i, int64_t *lo, int64_t *
     const int64_t n = a->kv_len ? a->kv_len[b] : a->n;
     *lo = 0;
     *hi = n;
-    if (a->attr.mask != FR_MASK_CAUSAL && a->attr.mask != FR_MASK_WINDOW) return;
-    int64_t end = n - a->m + i + 1;
-    *hi = end < 0 ? 0 : end;
-    if (a->attr.mask == FR_MASK_WINDOW && *hi > a->attr.window) *lo = *hi - a->attr.window;
+    if (a->attr.mask == FR_MASK_CAUSAL || a->attr.mask == FR_MASK_WINDOW) {
+        int64_t end = n - a->m + i + 1;
+        *hi = end < 0 ? 0 : end;
+        if (a->attr.mask == FR_MASK_WINDOW && *hi > a->attr.window) *lo = *hi - a->attr.window;
+    }
+    if (a->first) *lo = FR_MAX_OF(*lo, a->first[b * a->m + i]);
 }
 
 /* Rows that must not be parted from, or joined with, others. */

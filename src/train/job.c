@@ -95,6 +95,7 @@ static fr_status read_data(fr_recipe *r, fr_job *j) {
     WHOLE("tokens", j->model.context, 8, j->model.context, &j->tokens);
     WHOLE("batch", 16, 1, 100000, &j->rows);
     WHOLE("ahead", 4, 1, 1000, &j->ahead);
+    FR_TRY(fr_recipe_bool(r, "apart", true, &j->model_opts.apart));
     return fr_recipe_f64(r, "prompt_loss", 0, 0, 1, &j->prompt_loss);
 }
 

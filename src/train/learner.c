@@ -55,6 +55,7 @@ static fr_status make(fr_learner *l, fr_pool *pool) {
                            .split = FR_LINES_TRAIN,
                            .rows = j->rows,
                            .tokens = j->tokens,
+                           .apart = j->model_opts.apart,
                            .prompt_loss = j->prompt_loss};
     memcpy(lines.share, j->share, sizeof lines.share);
     FR_TRY(fr_lines_source(&lines, &l->data));

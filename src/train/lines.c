@@ -52,11 +52,18 @@ static bool prompt_counts(const lines *l, const fr_line *line, uint64_t index) {
     return (double)u < l->o.prompt_loss;
 }
 
+/* Where a line goes: the place of its first token in a row, and from there on what belongs to it. */
+typedef struct slot {
+    int64_t at;
+    int32_t *tokens, *target, *first; /* first: NULL where lines see one another */
+} slot;
+
 /* Each token is to be followed by the next; behind the last of a line nothing counts. */
-static void place(const fr_tokens *t, size_t uncounted, int32_t *tokens, int32_t *target) {
+static void place(const fr_tokens *t, size_t uncounted, const slot *s) {
     for (size_t i = 0; i < t->count; i++) {
-        tokens[i] = t->ids[i];
-        target[i] = i + 1 < t->count && i + 1 >= uncounted ? t->ids[i + 1] : -1;
+        s->tokens[i] = t->ids[i];
+        s->target[i] = i + 1 < t->count && i + 1 >= uncounted ? t->ids[i + 1] : -1;
+        if (s->first) s->first[i] = (int32_t)s->at;
     }
 }
 
@@ -66,8 +73,8 @@ static int64_t first_with_room(const int64_t *used, int64_t rows, int64_t tokens
     return -1;
 }
 
-static fr_status pack(const lines *l, uint64_t number, int32_t *tokens, int32_t *target,
-                      int64_t *used, fr_tokens *line_tokens) {
+static fr_status pack(const lines *l, uint64_t number, const slot *all, int64_t *used,
+                      fr_tokens *line_tokens) {
     int misses = 0;
     for (uint64_t i = 0; i < LINES_A_BATCH && misses < TRIES; i++) {
         fr_line line;
@@ -82,7 +89,9 @@ static fr_status pack(const lines *l, uint64_t number, int32_t *tokens, int32_t 
             continue;
         }
         int64_t at = row * l->o.tokens + used[row];
-        place(line_tokens, prompt_counts(l, &line, index) ? 0 : prompt, tokens + at, target + at);
+        slot here = {used[row], all->tokens + at, all->target + at,
+                     all->first ? all->first + at : NULL};
+        place(line_tokens, prompt_counts(l, &line, index) ? 0 : prompt, &here);
         used[row] += (int64_t)line_tokens->count;
     }
     return FR_OK;
@@ -90,14 +99,18 @@ static fr_status pack(const lines *l, uint64_t number, int32_t *tokens, int32_t 
 
 static fr_status fill(void *self, uint64_t number, fr_tensor *inputs) {
     const lines *l = self;
-    int32_t *tokens = inputs[0].data, *target = inputs[1].data, *pos = inputs[2].data;
+    slot all = {0, inputs[0].data, inputs[1].data, l->o.apart ? inputs[3].data : NULL};
+    int32_t *pos = inputs[2].data;
     int64_t values = l->o.rows * l->o.tokens;
     fr_tokens line = {0};
     int64_t *used = fr_alloc(FR_MEM_OTHER, (size_t)l->o.rows * sizeof *used);
     if (!used) return FR_NOMEM;
-    for (int64_t i = 0; i < values; i++) tokens[i] = l->eos, target[i] = -1;
+    for (int64_t i = 0; i < values; i++) {
+        all.tokens[i] = l->eos, all.target[i] = -1;
+        if (all.first) all.first[i] = (int32_t)(i % l->o.tokens); /* what stays empty sees itself */
+    }
     for (int64_t i = 0; i < l->o.tokens; i++) pos[i] = (int32_t)i;
-    fr_status st = pack(l, number, tokens, target, used, &line);
+    fr_status st = pack(l, number, &all, used, &line);
     fr_free(line.ids);
     fr_free(used);
     return st;
@@ -118,7 +131,10 @@ fr_status fr_lines_source(const fr_lines_opts *o, fr_source *out) {
     for (int t = 0; t < FR_LINE_TASKS; t++) l->shares += o->share[t];
     fr_tensor grid = fr_tensor_make(FR_I32, 2, (int64_t[]){o->rows, o->tokens}, NULL);
     fr_tensor pos = fr_tensor_make(FR_I32, 2, (int64_t[]){o->tokens, 1}, NULL);
-    *out = (fr_source){
-        .self = l, .inputs = 3, .shape = {grid, grid, pos}, .fill = fill, .free = fr_free};
+    *out = (fr_source){.self = l,
+                       .inputs = o->apart ? 4 : 3,
+                       .shape = {grid, grid, pos, grid},
+                       .fill = fill,
+                       .free = fr_free};
     return FR_OK;
 }

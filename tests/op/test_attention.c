@@ -5,6 +5,7 @@
 typedef struct att {
     fr_attention_opts o;
     bool kv_len; /* input 3 */
+    bool first;  /* input 4 */
     bool lists;  /* inputs 3 and 4 */
     bool views;  /* q, k, v come as [batch, heads, tokens, dim] and are turned by a view */
 } att;
@@ -17,6 +18,7 @@ static int build(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
     const att *t = arg;
     fr_attention_opts o = t->o;
     o.kv_len = t->kv_len ? in[3] : FR_NONE;
+    o.first = t->first ? in[4] : FR_NONE;
     o.block_start = t->lists ? in[3] : FR_NONE;
     o.block_index = t->lists ? in[4] : FR_NONE;
     fr_val q = in[0], k = in[1], v = in[2];
@@ -35,6 +37,7 @@ static bool sees(const att *t, const op_f64 *in, int64_t b, int64_t i, int64_t m
                  int64_t n) {
     if (t->kv_len) n = (int64_t)in[3].v[b];
     if (j >= n) return false;
+    if (t->first && j < (int64_t)in[4].v[b * m + i]) return false;
     int64_t last = n - m + i;
     switch (t->o.mask) {
     case FR_MASK_FULL: return true;
@@ -181,6 +184,32 @@ static void test_cache(void **state) {
             const att t = {.o = {.mask = mask[i], .window = 9}, .kv_len = true};
             op_case c = case_of("cache", &t, 3, m[k], 90, 2, 1, 6);
             c.in[3] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {3}, .ints = len};
+            op_check(&c);
+        }
+}
+
+/* Several texts in a row, each of which sees itself alone; the last query of all sees nothing. */
+static void test_texts(void **state) {
+    (void)state;
+    enum { M = 150 };
+    static const int32_t len[] = {M, M};
+    static int32_t first[2 * M];
+    for (int i = 0; i < M; i++) {
+        first[i] = i < 3 ? 0 : i < 70 ? 3 : i < 71 ? 70 : i < 140 ? 71 : 140;
+        first[M + i] = i / 32 * 32;
+    }
+    first[2 * M - 1] = M;
+    const fr_mask mask[] = {FR_MASK_FULL, FR_MASK_CAUSAL, FR_MASK_WINDOW};
+    const struct {
+        int64_t heads, kv, dim;
+    } shape[] = {{2, 1, 8},
+                 {16, 8, 32}}; /* tiles of queries and of keys; all keys of a head at once */
+    for (size_t i = 0; i < FR_COUNT(mask); i++)
+        for (size_t k = 0; k < FR_COUNT(shape); k++) {
+            const att t = {.o = {.mask = mask[i], .window = 20}, .kv_len = true, .first = true};
+            op_case c = case_of("texts", &t, 2, M, M, shape[k].heads, shape[k].kv, shape[k].dim);
+            c.in[3] = (op_in){.dtype = FR_I32, .rank = 1, .dim = {2}, .ints = len};
+            c.in[4] = (op_in){.dtype = FR_I32, .rank = 2, .dim = {2, M}, .ints = first};
             op_check(&c);
         }
 }
@@ -347,12 +376,13 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),    cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_causal),  cmocka_unit_test(test_window),
-        cmocka_unit_test(test_blocks),  cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_decode),  cmocka_unit_test(test_views),
-        cmocka_unit_test(test_extreme), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_full),       cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_causal),     cmocka_unit_test(test_window),
+        cmocka_unit_test(test_blocks),     cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_texts),      cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_views),      cmocka_unit_test(test_extreme),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
