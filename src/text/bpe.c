@@ -2,7 +2,8 @@
  *
  * Each distinct piece is kept once, with how often it stands. Counts of neighbouring pairs are kept up to date: a merge
  * visits the pieces that had its pair and no others. The next merge comes from a heap whose entries are
- * looked at again when they come up: counts of old pairs only fall, and pairs that grew are put in anew. */
+ * looked at again when they come up: counts of old pairs only fall, and pairs that grew are put in anew. The merges are
+ * those of the trainer of the `tokenizers` package, one by one. */
 #include <string.h>
 
 #include "text/heap.h"

@@ -2,12 +2,16 @@
  * tokenizer that Frugal learned and for some in the ways of GPT-2, Llama 3, Qwen2 and RoBERTa.
  *
  *     text_tokenizer_golden FILE                   writes the learned tokenizer, from which the oracle begins
+ *     text_tokenizer_golden --text FILE            writes the texts that it is learned from
  *     text_tokenizer_golden TOKENIZER CASES OUT    answers the texts of CASES, for the oracle's --live
  */
 #include "made_text.h"
 
+#define SEED  1
+#define LINES 1500
+
 static fr_tokenizer *learned(void) {
-    return learn_made(1, 1500, 600);
+    return learn_made(SEED, LINES, 600);
 }
 
 static char *golden_path(const char *name, const char *suffix) {
@@ -159,7 +163,18 @@ static int answer_all(const char *tokenizer, const char *cases, const char *out)
     return fclose(f);
 }
 
+static int write_texts(const char *path) {
+    FILE *f = fopen(path, "wb");
+    char line[512];
+    for (uint64_t i = 0; f && i < LINES; i++) {
+        made_line(SEED, i, line);
+        write_text(f, line, strlen(line));
+    }
+    return f ? fclose(f) : 1;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 3) return write_texts(argv[2]);
     if (argc == 4) return answer_all(argv[1], argv[2], argv[3]);
     if (argc == 2) {
         fr_tokenizer *t = learned();
