@@ -245,6 +245,41 @@ static void test_hostile_metadata(void **state) {
                          FR_OK);
 }
 
+/* Lines with bytes that changed: refused with a sentence, or a prompt that can be judged and written again. */
+static void test_damaged_metadata(void **state) {
+    (void)state;
+    static const char bytes[] = "\"{}[]:,0129-e.\\ua\xff\x80 \n";
+    int taken = 0, refused = 0;
+    for (uint64_t i = 0; i < 40000; i++) {
+        fr_rng g = fr_rng_new(43, i);
+        fr_scene s;
+        fr_prompt p;
+        fr_sight nothing = {0};
+        char line[FR_METADATA_TEXT], text[FR_CAPTION_TEXT];
+        fr_scene_make(42, i, 64, FR_ALL_TAGS, FR_SPLIT_ALL, &s);
+        fr_prompt_metadata(&s.prompt, line);
+        size_t n = strlen(line);
+        for (uint32_t k = 1 + fr_rng_below(&g, 3); k > 0; k--) {
+            char *at = &line[fr_rng_below(&g, (uint32_t)n)];
+            *at = fr_rng_below(&g, 4) ? bytes[fr_rng_below(&g, sizeof bytes - 1)]
+                                      : line[fr_rng_below(&g, (uint32_t)n)];
+        }
+        if (!fr_rng_below(&g, 10)) n = fr_rng_below(&g, (uint32_t)n);
+        fr_message_clear();
+        if (fr_prompt_from_metadata(line, n, "a line", &p, text)) {
+            assert_true(fr_message()[0] != 0);
+            refused++;
+            continue;
+        }
+        assert_false(fr_judge_prompt(&p, &nothing).correct);
+        fr_sight many = {.objects = FR_JUDGE_OBJECTS, .parts = FR_JUDGE_OBJECTS};
+        for (int k = 0; k < FR_JUDGE_OBJECTS; k++) many.object[k].class = p.include[0].class;
+        fr_judge_prompt(&p, &many);
+        taken++;
+    }
+    assert_true(taken > 2000 && refused > 20000);
+}
+
 /* ---- folders ---- */
 
 static void write_suite(const char *dir, const char *fill, int threads) {
@@ -375,6 +410,7 @@ int main(void) {
         cmocka_unit_test(test_fill_words),
         cmocka_unit_test(test_metadata_round_trip),
         cmocka_unit_test(test_hostile_metadata),
+        cmocka_unit_test(test_damaged_metadata),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_interrupted),
