@@ -46,6 +46,7 @@ fr_status fr_metrics_open(const char *path, int64_t step, fr_metrics *out) {
         size_t bytes;
         FR_TRY(fr_read_file(path, (size_t)1 << 30, &text, &bytes));
         size_t kept = keep_lines(text, step, out);
+        out->begun = kept > 0;
         fr_status st = kept != bytes ? fr_write_file(path, text, kept) : FR_OK;
         fr_free(text);
         FR_TRY(st);

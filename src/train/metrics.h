@@ -8,6 +8,7 @@
 
 typedef struct fr_metrics {
     FILE *file;
+    bool begun; /* there are lines of the training already */
     /* What the line of the checkpoint says, at which a training is taken up again: seconds that it had taken, and
      * the losses since the last line of figures. */
     double seconds, loss_sum;

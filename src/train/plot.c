@@ -120,10 +120,10 @@ static void axes(const panel *p, const char *title) {
         for (double power = pow(10, floor(log10(p->lo))); power <= p->hi; power *= 10)
             for (size_t i = 0; i < FR_COUNT(marks); i++) tick_y(p, power * marks[i]);
     } else {
-        double step = nice(p->hi / 4);
+        double step = nice(p->hi / 6);
         for (int i = 0; i * step <= p->hi * 1.0001; i++) tick_y(p, i * step);
     }
-    double step = FR_MAX_OF(1, nice(p->steps / 8));
+    double step = FR_MAX_OF(1, nice(p->steps / 10));
     for (int i = 0; i * step <= p->steps * 1.0001; i++)
         fprintf(p->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f</text>\n",
                 x_of(p, i * step), p->top + p->height + 18, i * step);

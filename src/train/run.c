@@ -5,8 +5,10 @@
  * only at the end, and after Ctrl-C, is that a failure. */
 #include "train/run.h"
 
-#include <stdlib.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "op/op.h"
@@ -23,6 +25,7 @@ typedef struct run {
     fr_learner *learner;
     fr_feeder *feeder;
     fr_metrics metrics;
+    int lock; /* the folder */
     fr_progress progress;
     double peak; /* operations a second that this machine can do in the type of the weights */
     double start, saved;       /* when the loop began; when the last checkpoint was written */
@@ -66,13 +69,21 @@ static void remove_halves(const run *r) {
     fr_list_free(names, count);
 }
 
+/* Two trainings in one folder would take each other's checkpoint; the lock goes with the process. */
+static fr_status lock_folder(run *r) {
+    FR_TRY(fr_make_dirs(r->o->out));
+    r->lock = open(r->o->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock >= 0 && flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return fr_fail(FR_INVALID, "another training is at work in %s", r->o->out);
+    return FR_OK; /* where the system has no such locks, it must do without */
+}
+
 static fr_status begin_folder(run *r) {
     if (fr_path_exists(r->checkpoint))
         return fr_fail(FR_INVALID,
                        "%s holds a training already: --resume %s goes on with it, and another "
                        "folder (-o) or removing it begins anew",
                        r->o->out, r->o->out);
-    FR_TRY(fr_make_dirs(r->o->out));
     unlink(r->metrics_path);
     FR_TRY(fr_vocabulary_get(r->recipe, &r->job, &r->tokenizer));
     FR_TRY(fr_tokenizer_save(r->tokenizer, r->vocabulary));
@@ -91,20 +102,20 @@ static fr_status resume_folder(run *r) {
 /* ---- saying how it goes ---- */
 
 static void write_head(run *r) {
-    const fr_llama *m = &r->learner->model;
-    fr_metrics_write(&r->metrics,
-                     "{\"step\": 0, \"parameters\": %lld, \"optimizer\": \"%s\", "
-                     "\"state_bytes\": %zu, \"peak\": %.4g, \"threads\": %d}",
-                     (long long)fr_llama_params(m), fr_optimizer_names[r->job.train.optimizer],
-                     fr_trainer_state_bytes(r->learner->trainer), r->peak,
-                     fr_pool_threads(r->o->pool));
+    long long params = (long long)fr_llama_params(&r->learner->model);
+    size_t held = fr_trainer_state_bytes(r->learner->trainer);
+    const char *optimizer = fr_optimizer_names[r->job.train.optimizer];
+    if (!r->metrics.begun)
+        fr_metrics_write(&r->metrics,
+                         "{\"step\": 0, \"parameters\": %lld, \"optimizer\": \"%s\", "
+                         "\"state_bytes\": %zu, \"peak\": %.4g, \"threads\": %d}",
+                         params, optimizer, held, r->peak, fr_pool_threads(r->o->pool));
     if (fr_is_quiet()) return;
-    char params[32], bytes[32], peak[32];
-    printf("%s parameters, %lld steps of %lld tokens; the optimizer holds %s; peak %sFLOP/s\n",
-           fr_show_count(params, (double)fr_llama_params(m)), (long long)r->job.train.steps,
-           (long long)(r->job.rows * r->job.tokens * r->job.accumulate),
-           fr_show_bytes(bytes, (double)fr_trainer_state_bytes(r->learner->trainer)),
-           fr_show_count(peak, r->peak));
+    char text[32], bytes[32], peak[32];
+    printf("%s parameters, %lld steps of %lld tokens; %s holds %s; peak %sFLOP/s\n",
+           fr_show_count(text, (double)params), (long long)r->job.train.steps,
+           (long long)(r->job.rows * r->job.tokens * r->job.accumulate), optimizer,
+           fr_show_bytes(bytes, (double)held), fr_show_count(peak, r->peak));
     fflush(stdout);
 }
 
@@ -237,9 +248,18 @@ static fr_status loop(run *r) {
     return r->saved_step < steps || !fr_path_exists(r->checkpoint) ? save(r) : FR_OK;
 }
 
+static fr_status draw(const run *r) {
+    char params[32], title[200];
+    const char *slash = strrchr(r->o->out, '/'), *name = slash && slash[1] ? slash + 1 : r->o->out;
+    snprintf(title, sizeof title, "%.100s: %s parameters, %lld steps", name,
+             fr_show_count(params, (double)fr_llama_params(&r->learner->model)),
+             (long long)step_of(r));
+    return fr_metrics_plot(r->metrics_path, title, r->curves);
+}
+
 static fr_status finish(run *r) {
     FR_TRY(fr_learner_write(r->learner, r->model, r->adapter));
-    if (r->o->plot) FR_TRY(fr_metrics_plot(r->metrics_path, fr_recipe_path(r->recipe), r->curves));
+    if (r->o->plot) FR_TRY(draw(r));
     if (fr_is_quiet()) return FR_OK;
     char text[32], waited[32];
     printf("%s: the model after %lld steps", r->model, (long long)step_of(r));
@@ -259,6 +279,9 @@ static double peak_for(const run *r) {
 
 static fr_status train(run *r) {
     FR_TRY(make_paths(r));
+    if (r->o->resume && !fr_path_exists(r->settings))
+        return fr_fail(FR_IO, "%s holds no training that could go on", r->o->out);
+    FR_TRY(lock_folder(r));
     FR_TRY(r->o->resume ? resume_folder(r) : begin_folder(r));
     FR_TRY(fr_learner_new(&r->job, r->tokenizer, r->o->pool, &r->learner));
     FR_TRY(fr_learner_start(r->learner));
@@ -269,7 +292,7 @@ static fr_status train(run *r) {
     FR_TRY(fr_feeder_new(&r->learner->data, (uint64_t)(step * r->job.accumulate), (int)r->job.ahead,
                          &r->feeder));
     r->peak = peak_for(r);
-    if (!step) write_head(r);
+    write_head(r);
     FR_TRY(loop(r));
     return finish(r);
 }
@@ -287,13 +310,14 @@ static fr_status train_tokenizer(run *r) {
 }
 
 fr_status fr_train_run(fr_recipe *recipe, const fr_run_opts *o) {
-    run r = {.o = o, .recipe = recipe};
+    run r = {.o = o, .recipe = recipe, .lock = -1};
     FR_TRY(fr_job_read(recipe, &r.job));
     fr_status st = r.job.kind == FR_JOB_TOKENIZER ? train_tokenizer(&r) : train(&r);
     fr_feeder_free(r.feeder);
     fr_metrics_close(&r.metrics);
     fr_learner_free(r.learner);
     fr_tokenizer_free(r.tokenizer);
+    if (r.lock >= 0) close(r.lock);
     char *const paths[] = {r.settings, r.vocabulary, r.checkpoint, r.metrics_path,
                            r.curves,   r.model,      r.adapter};
     for (size_t i = 0; i < FR_COUNT(paths); i++) fr_free(paths[i]);

@@ -83,6 +83,17 @@ code=$?
 err_has 'the checkpoint of step [0-9]+ could not be written: .*; the training goes on'
 grep -q '"step": 400, "checkpoint": true' full/metrics.jsonl || complain "no last checkpoint"
 
+# One training in a folder at a time; a folder without one is told.
+what="train, twice at once"
+"$frugal" train tiny $less --set steps=400 -o busy --quiet >out 2>err &
+wait_for '[ -e busy/metrics.jsonl ]'
+expect 1 train --resume busy
+err_has 'another training is at work in busy'
+kill -KILL $!
+wait $! 2>/dev/null
+expect 1 train tiny --resume words
+err_has 'words holds no training that could go on'
+
 # Another recipe does not go on with it, nor does a damaged checkpoint, and nothing is begun on top of a training.
 expect 1 train tiny $less --set lr=0.5 --set width=64 --resume one
 err_has 'one/recipe is of another training: .*lr \(0.004 before, now 0.5\), width \(32 before, now 64\)'

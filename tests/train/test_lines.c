@@ -54,8 +54,8 @@ static void test_cut(void **state) {
 
 typedef struct batch {
     fr_source source;
-    fr_tensor in[3];
-    int32_t tokens[ROWS * TOKENS], target[ROWS * TOKENS], pos[TOKENS];
+    fr_tensor in[4];
+    int32_t tokens[ROWS * TOKENS], target[ROWS * TOKENS], pos[TOKENS], first[ROWS * TOKENS];
 } batch;
 
 static void make(batch *b, uint64_t number, fr_line_split split, double prompt_loss) {
@@ -64,12 +64,13 @@ static void make(batch *b, uint64_t number, fr_line_split split, double prompt_l
                        .split = split,
                        .rows = ROWS,
                        .tokens = TOKENS,
-                       .prompt_loss = prompt_loss};
+                       .prompt_loss = prompt_loss,
+                       .apart = true};
     memset(b, 0x55, sizeof *b);
     ok(fr_lines_source(&o, &b->source));
-    assert_int_equal(b->source.inputs, 3);
-    void *data[] = {b->tokens, b->target, b->pos};
-    for (int i = 0; i < 3; i++) b->in[i] = b->source.shape[i], b->in[i].data = data[i];
+    assert_int_equal(b->source.inputs, 4);
+    void *data[] = {b->tokens, b->target, b->pos, b->first};
+    for (int i = 0; i < 4; i++) b->in[i] = b->source.shape[i], b->in[i].data = data[i];
     ok(b->source.fill(b->source.self, number, b->in));
     b->source.free(b->source.self);
 }
@@ -110,6 +111,7 @@ static int check_line(const batch *b, int at, int most, uint64_t number, fr_line
         bool counts = !question || asked || i >= (int)given.count;
         assert_int_equal(target[i], counts ? id[i + 1] : -1);
     }
+    for (int i = 0; i <= n; i++) assert_int_equal(b->first[at + i], at % TOKENS);
     assert_int_equal(target[n], -1); /* the next line is not to be guessed */
     fr_free(given.ids);
     s->lines++;
@@ -128,6 +130,7 @@ static void check_batch(const batch *b, uint64_t number, fr_line_split split, se
         for (; at < TOKENS; at++) {
             assert_int_equal(b->target[row * TOKENS + at], -1);
             assert_int_equal(b->tokens[row * TOKENS + at], fr_tokenizer_eos(tokenizer));
+            assert_int_equal(b->first[row * TOKENS + at], at);
         }
     }
 }
@@ -166,6 +169,40 @@ static void test_pure(void **state) {
     make(&b, 3, FR_LINES_TRAIN, 0.5);
     assert_memory_equal(a.tokens, b.tokens, sizeof a.tokens);
     assert_memory_equal(a.target, b.target, sizeof a.target);
+    assert_memory_equal(a.first, b.first, sizeof a.first);
+}
+
+/* Three sums to one question about colours, and nothing else. */
+static void test_shares(void **state) {
+    (void)state;
+    static int32_t tokens[ROWS * TOKENS], target[ROWS * TOKENS], pos[TOKENS];
+    fr_lines_opts o = {.tokenizer = tokenizer, .seed = 5, .rows = ROWS, .tokens = TOKENS};
+    o.share[FR_LINE_ADD] = 3;
+    o.share[FR_LINE_COLOUR] = 1;
+    fr_source source;
+    ok(fr_lines_source(&o, &source));
+    fr_tensor in[3] = {source.shape[0], source.shape[1], source.shape[2]};
+    in[0].data = tokens, in[1].data = target, in[2].data = pos;
+    int lines = 0, colours = 0;
+    for (uint64_t number = 0; number < 12; number++) {
+        ok(source.fill(source.self, number, in));
+        for (int i = 0, n; i < ROWS * TOKENS; i += n) {
+            char *text;
+            size_t bytes;
+            for (n = 1; i + n < ROWS * TOKENS; n++)
+                if (tokens[i + n] == fr_tokenizer_bos(tokenizer)) break;
+            if (tokens[i] != fr_tokenizer_bos(tokenizer)) continue;
+            ok(fr_tokenizer_decode(tokenizer, tokens + i, (size_t)n, false, &text, &bytes));
+            lines++;
+            colours += strstr(text, "colo") != NULL;
+            assert_null(strstr(text, "a photo of"));
+            fr_free(text);
+        }
+    }
+    source.free(source.self);
+    /* Colours are longer, so a few more of them find no room at the end of a batch. */
+    double share = (double)colours / lines;
+    if (share < 0.18 || share > 0.30) fail_msg("%.3f of %d lines are of colours", share, lines);
 }
 
 static void test_refused(void **state) {
@@ -179,10 +216,8 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_pure),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cut),    cmocka_unit_test(test_rows),    cmocka_unit_test(test_pure),
+        cmocka_unit_test(test_shares), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, learn, forget);
 }
