@@ -56,6 +56,7 @@ void fr_kernels_fill(unsigned cpu, fr_kernels *out) {
     fr_convert_kernels_fill(cpu, &out->convert);
     fr_gemm_kernels_fill(cpu, &out->gemm);
     fr_rows_kernels_fill(cpu, &out->rows);
+    fr_optim_kernels_fill(cpu, &out->optim);
     fr_attn_kernels_fill(cpu, &out->attn);
     fr_kvattn_kernels_fill(cpu, &out->kvattn);
     fr_conv_kernels_fill(cpu, &out->conv);

@@ -20,6 +20,7 @@
 #include "kernel/cuda.h"
 #include "kernel/gemm.h"
 #include "kernel/kvattn.h"
+#include "kernel/optim.h"
 #include "kernel/peak.h"
 #include "kernel/qgemm.h"
 #include "kernel/rows.h"
@@ -42,6 +43,7 @@ typedef struct fr_kernels {
     fr_convert_kernels convert;
     fr_gemm_kernels gemm;
     fr_rows_kernels rows;
+    fr_optim_kernels optim;
     fr_attn_kernels attn;
     fr_kvattn_kernels kvattn;
     fr_conv_kernels conv;

@@ -8,20 +8,9 @@
 #ifndef FR_TRAIN_BLOCK8_H
 #define FR_TRAIN_BLOCK8_H
 
-#include "base/base.h"
+#include "kernel/kernel.h"
 
-/* Magnitudes 0 = at[0] < at[1] ...; edge[k] is the largest float that is nearer to at[k] than to
- * at[k + 1], or as near. start[] is where to look, by the leading bits of a magnitude. */
-typedef struct fr_map8 {
-    int zero; /* the code of 0: 127 with signs, 0 without */
-    int most; /* places above 0: 128, 255 */
-    float value[256];
-    float edge[256];
-    uint8_t start[24 * 128];
-} fr_map8;
-
-void fr_map8_make(fr_map8 *m, bool with_signs);
-/* One block; returns its largest magnitude. What is below the smallest normal float becomes zeros.
+/* One block over a map (kernel/optim.h makes them); returns its largest magnitude. What is below the smallest normal float becomes zeros.
  * No value but 0 becomes the code of 0 when `keep` says so. */
 float fr_map8_encode(const fr_map8 *m, const float *x, size_t n, bool keep, uint8_t *code);
 void fr_map8_decode(const fr_map8 *m, const uint8_t *code, size_t n, float largest, float *x);

@@ -51,10 +51,7 @@ static sums sums_of(const fr_slot *s, const fr_piece *p, size_t i) {
 
 /* Squares of x into the sums of its row and columns. */
 static void add_squares(const sums *to, const span *s, const float *x) {
-    const fr_rows_kernels *k = &fr_kernel()->rows;
-    float *col = to->col + s->col;
-    to->row[s->row - to->first_row] += k->sum_squares(x, s->n);
-    k->mul_add(x, x, col, s->n, col);
+    to->row[s->row - to->first_row] += fr_kernel()->optim.came_squares(x, s->n, to->col + s->col);
 }
 
 /* ---- between the sweeps ---- */
@@ -146,57 +143,28 @@ void fr_came_squares(fr_trainer *t) {
 
 /* ---- second sweep: how long U is ---- */
 
-/* U of a matrix, but for `shrink`. */
-static void direction(const fr_update *u, const fr_factors *f, const span *at, const float *g,
-                      float shrink, float *out) {
-    const fr_rows_kernels *k = &fr_kernel()->rows;
-    k->binary(FR_MUL, g + at->at, f->by_col + at->col, at->n, out);
-    k->affine(out, f->by_row[at->row] * u->scale * shrink, 0, at->n, out);
-}
-
-/* V and g / sqrt(V) of other tensors; the first has its new value already when `known`. */
-static void plain_direction(const fr_update *u, const fr_slot *s, size_t first, size_t n,
-                            const float *g, bool known, float *out) {
-    const fr_train_opts *o = &u->t->opts;
-    float *v = s->v + first;
-    float shrink = known ? s->shrink : 1;
-    for (size_t j = 0; j < n; j++) {
-        float x = g[j] * u->scale;
-        if (!known) v[j] = o->beta2 * v[j] + (1 - o->beta2) * (x * x + o->eps);
-        out[j] = x / sqrtf(v[j]) * shrink;
-    }
-}
-
 static void length_piece(void *arg, size_t i) {
     const fr_update *u = arg;
-    const fr_trainer *t = u->t;
-    const fr_piece *p = &t->pieces[i];
-    const fr_slot *s = &t->slots[p->slot];
-    float buf[FR_PIECE], d[FR_PIECE];
+    const fr_train_opts *o = &u->t->opts;
+    const fr_optim_kernels *k = &fr_kernel()->optim;
+    const fr_piece *p = &u->t->pieces[i];
+    const fr_slot *s = &u->t->slots[p->slot];
+    const fr_factors *f = &s->factors;
+    float buf[FR_PIECE];
     double sum = 0;
-    for (size_t at = p->first, n; at < p->first + p->count; at += n) {
-        n = FR_MIN((size_t)FR_PIECE, p->first + p->count - at);
-        const float *g = fr_optimizer_gradient(t, p->slot, at, n, buf);
-        span part = {0};
-        if (!s->factors.row)
-            plain_direction(u, s, at, n, g, false, d);
-        else
-            while (next_span(&s->factors, at, n, &part))
-                direction(u, &s->factors, &part, g, 1, d + part.at);
-        sum += fr_kernel()->rows.sum_squares(d, n);
+    for (size_t first = p->first, n; first < p->first + p->count; first += n) {
+        n = FR_MIN((size_t)FR_PIECE, p->first + p->count - first);
+        const float *g = fr_optimizer_gradient(u->t, p->slot, first, n, buf);
+        span at = {0};
+        if (!f->row) sum += k->came_plain(g, u->scale, o->beta2, o->eps, n, s->v + first);
+        while (f->row && next_span(f, first, n, &at))
+            sum +=
+                k->came_length(g + at.at, f->by_col + at.col, f->by_row[at.row] * u->scale, at.n);
     }
-    t->partial[i] = sum;
+    u->t->partial[i] = sum;
 }
 
 /* ---- third sweep: the moment and its instability ---- */
-
-/* The new moment of a part of a tensor, in place of the old one. */
-static void mix(const fr_update *u, const float *d, size_t n, float *m) {
-    const fr_rows_kernels *k = &fr_kernel()->rows;
-    float beta = u->t->opts.beta1;
-    k->affine(m, beta, 0, n, m);
-    k->axpy(1 - beta, d, n, m);
-}
 
 /* Decoded into buf when it is kept in 8 bits; parts begin where a block does. */
 static float *old_moment(const fr_update *u, const fr_slot *s, size_t first, size_t n, float *buf) {
@@ -219,11 +187,16 @@ static void write_moment(const fr_update *u, const fr_slot *s, size_t first, siz
     }
 }
 
-static void directions(const fr_update *u, const fr_slot *s, size_t first, size_t n, const float *g,
-                       float *d) {
+/* The new moment of a part of a matrix in place of the old one, and its instability. */
+static void mix(const fr_update *u, const fr_slot *s, const sums *to, size_t first, size_t n,
+                const float *g, float *m) {
+    const fr_factors *f = &s->factors;
+    float by = u->scale * s->shrink;
     span at = {0};
-    while (next_span(&s->factors, first, n, &at))
-        direction(u, &s->factors, &at, g, s->shrink, d + at.at);
+    while (next_span(f, first, n, &at))
+        to->row[at.row - to->first_row] +=
+            fr_kernel()->optim.came_moment(g + at.at, f->by_col + at.col, f->by_row[at.row] * by,
+                                           u->t->opts.beta1, at.n, m + at.at, to->col + at.col);
 }
 
 static void moment_piece(void *arg, size_t i) {
@@ -231,55 +204,54 @@ static void moment_piece(void *arg, size_t i) {
     const fr_piece *p = &u->t->pieces[i];
     const fr_slot *s = &u->t->slots[p->slot];
     if (!s->factors.row) return; /* all at once in the fourth */
-    float buf[FR_PIECE], d[FR_PIECE], decoded[FR_PIECE];
+    float buf[FR_PIECE], decoded[FR_PIECE];
     sums to = sums_of(s, p, i);
     for (size_t first = p->first, n; first < p->first + p->count; first += n) {
         n = FR_MIN((size_t)FR_PIECE, p->first + p->count - first);
         const float *g = fr_optimizer_gradient(u->t, p->slot, first, n, buf);
-        float *m = old_moment(u, s, first, n, decoded);
-        directions(u, s, first, n, g, d);
-        mix(u, d, n, m);
-        fr_kernel()->rows.axpy(-1, m, n, d);
-        square_part(s, &to, first, n, d);
+        mix(u, s, &to, first, n, g, old_moment(u, s, first, n, decoded));
     }
 }
 
 /* ---- fourth sweep: the step ---- */
 
-static float *new_moment(const fr_update *u, const fr_piece *p, const fr_slot *s, size_t first,
-                         size_t n, float *decoded, float *d) {
+/* That of a matrix in f32 is what the third sweep left. */
+static const float *new_moment(const fr_update *u, const fr_piece *p, size_t i, size_t first,
+                               size_t n, float *decoded) {
+    const fr_slot *s = &u->t->slots[p->slot];
     float buf[FR_PIECE];
     float *m = old_moment(u, s, first, n, decoded);
-    if (s->factors.row && !s->m8.code) return m; /* the third sweep left it */
+    if (s->factors.row && !s->m8.code) return m;
     const float *g = fr_optimizer_gradient(u->t, p->slot, first, n, buf);
-    if (s->factors.row)
-        directions(u, s, first, n, g, d);
-    else
-        plain_direction(u, s, first, n, g, true, d);
-    mix(u, d, n, m);
-    if (s->m8.code) write_moment(u, s, first, n, m);
+    if (!s->factors.row) {
+        fr_kernel()->optim.came_plain_moment(g, s->v + first, u->scale * s->shrink,
+                                             u->t->opts.beta1, n, m);
+        return m;
+    }
+    sums unused = sums_of(s, p, i); /* they have been added up */
+    mix(u, s, &unused, first, n, g, m);
+    write_moment(u, s, first, n, m);
     return m;
 }
 
 static void step_piece(void *arg, size_t i) {
     const fr_update *u = arg;
-    const fr_rows_kernels *k = &fr_kernel()->rows;
+    const fr_kernels *k = fr_kernel();
     const fr_piece *p = &u->t->pieces[i];
     const fr_slot *s = &u->t->slots[p->slot];
     const fr_factors *f = &s->factors;
-    float decoded[FR_PIECE], d[FR_PIECE];
+    float decoded[FR_PIECE];
     float left = 1 - u->lr * (s->decays ? u->t->opts.weight_decay : 0);
     for (size_t first = p->first, n; first < p->first + p->count; first += n) {
         n = FR_MIN((size_t)FR_PIECE, p->first + p->count - first);
-        const float *m = new_moment(u, p, s, first, n, decoded, d);
+        const float *m = new_moment(u, p, i, first, n, decoded);
         float *master = s->master + first;
         span at = {0};
-        if (left != 1) k->affine(master, left, 0, n, master);
-        if (!f->row) k->axpy(-u->lr, m, n, master);
-        while (f->row && next_span(f, first, n, &at)) {
-            k->binary(FR_MUL, m + at.at, f->res_by_col + at.col, at.n, d + at.at);
-            k->axpy(-u->lr * f->res_by_row[at.row], d + at.at, at.n, master + at.at);
-        }
+        if (!f->row && left != 1) k->rows.affine(master, left, 0, n, master);
+        if (!f->row) k->rows.axpy(-u->lr, m, n, master);
+        while (f->row && next_span(f, first, n, &at))
+            k->optim.came_step(m + at.at, f->res_by_col + at.col, u->lr * f->res_by_row[at.row],
+                               left, at.n, master + at.at);
         fr_optimizer_finish(u, s, first, n);
     }
 }

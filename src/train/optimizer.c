@@ -166,7 +166,7 @@ static void update_piece(void *arg, size_t i) {
     float buf[FR_PIECE];
     const float *g = fr_optimizer_gradient(u->t, p->slot, p->first, p->count, buf);
     if (u->scale != 1) {
-        for (size_t j = 0; j < p->count; j++) buf[j] = g[j] * u->scale;
+        fr_kernel()->rows.binary_scalar(FR_MUL, g, u->scale, p->count, buf);
         g = buf;
     }
     if (s->m8.code)
