@@ -1,5 +1,5 @@
 # What `cmake --install` puts where: libraries, headers, pkg-config file, CMake package, the program,
-# its manual page, its shell completions and its recipes. tests/check_install.sh tries the result from outside.
+# its manual page, its shell completions, its recipes and its models. tests/check_install.sh tries the result from outside.
 include(CMakePackageConfigHelpers)
 
 # What a program that links the static library needs besides it.
@@ -40,5 +40,8 @@ function(fr_install)
           DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/frugal
           FILES_MATCHING PATTERN "*.recipe")
+  if(EXISTS ${CMAKE_SOURCE_DIR}/models) # one folder each, in the layout of Hugging Face
+    install(DIRECTORY ${CMAKE_SOURCE_DIR}/models DESTINATION ${CMAKE_INSTALL_DATADIR}/frugal)
+  endif()
   install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endfunction()

@@ -26,6 +26,7 @@ bool fr_cli_number(const char *text, double lo, double hi, double *out);
 /* The pool that --threads asked for, made at the first call; lives as long as the program. */
 fr_status fr_cli_pool(fr_pool **out);
 
+extern const fr_command fr_command_run;
 extern const fr_command fr_command_inspect;
 extern const fr_command fr_command_bench;
 extern const fr_command fr_command_demo;
