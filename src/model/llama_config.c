@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_LAYERS 4096 /* each costs memory before its first weight is looked for */
+
 /* ---- reading ---- */
 
 static fr_status read_size(const fr_json *c, const char *key, int64_t fallback, int64_t *out) {
@@ -109,6 +111,20 @@ static fr_status read_shape(const fr_json *c, fr_llama *m) {
     return FR_OK;
 }
 
+/* So that values and operations can be counted in 63 bits. */
+static fr_status check_size(const fr_llama *m) {
+    double heads = (double)(m->heads + m->kv_heads) * (double)m->head_dim;
+    double layer = (double)m->width * (2 * heads + 3 * (double)m->hidden + 2);
+    double values = (double)m->layers * layer + 2 * (double)m->vocab * (double)m->width;
+    if (m->layers > MOST_LAYERS)
+        return fr_fail(FR_UNSUPPORTED,
+                       "The model's configuration has %lld layers; at most %d are supported.",
+                       (long long)m->layers, MOST_LAYERS);
+    if (values > 0x1p62)
+        return fr_fail(FR_FORMAT, "The model's configuration asks for %.3g values.", values);
+    return FR_OK;
+}
+
 fr_status fr_llama_read(const fr_json *c, fr_llama *out) {
     fr_llama m = {0};
     *out = m;
@@ -118,6 +134,7 @@ fr_status fr_llama_read(const fr_json *c, fr_llama *out) {
     FR_TRY(want_false(c, "attention_bias"));
     FR_TRY(want_false(c, "mlp_bias"));
     FR_TRY(read_shape(c, &m));
+    FR_TRY(check_size(&m));
     FR_TRY(read_rope(c, &m));
     FR_TRY(read_real(c, "rms_norm_eps", 1e-6, &m.eps));
     FR_TRY(fr_json_bool(c, "tie_word_embeddings", false, &m.tied));

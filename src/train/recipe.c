@@ -69,6 +69,12 @@ static char *trim(char *s) {
     return s;
 }
 
+static bool has_control(const char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' && *text != '\t') return true;
+    return false;
+}
+
 /* In place: "key = value" into its two parts; a word on what is wrong, or NULL. */
 static const char *cut(char *text, char **key, char **value) {
     char *equals = strchr(text, '=');
@@ -88,10 +94,8 @@ static fr_status read_line(fr_recipe *r, char *text, int line) {
     if (hash) *hash = 0;
     text = trim(text);
     if (!*text) return FR_OK;
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c < ' ' && *c != '\t')
-            return fr_fail(FR_FORMAT, "%s:%d: there is a control character", r->path, line);
-    const char *wrong = cut(text, &key, &value);
+    const char *wrong =
+        has_control(text) ? "there is a control character" : cut(text, &key, &value);
     if (wrong) return fr_fail(FR_FORMAT, "%s:%d: %s", r->path, line, wrong);
     const entry *before = find(r, key);
     if (before)
@@ -120,31 +124,49 @@ static char *folder_of(const char *path) {
     return slash == path ? fr_strdup("/") : fr_format("%.*s", (int)(slash - path), path);
 }
 
-fr_status fr_recipe_open(const char *path, fr_recipe **out) {
-    char *text = NULL;
-    size_t bytes;
-    *out = NULL;
-    FR_TRY(fr_read_file(path, MOST_BYTES, &text, &bytes));
+/* text: of one's own, for its lines are cut apart in it. */
+static fr_status parse(char *text, size_t bytes, const char *path, fr_recipe **out) {
     fr_recipe *r = fr_alloc(FR_MEM_OTHER, sizeof *r);
     fr_status st = FR_NOMEM;
+    *out = NULL;
     if (r) {
         r->path = fr_strdup(path);
         r->folder = folder_of(path);
         if (r->path && r->folder) st = read_text(r, text, bytes);
     }
-    fr_free(text);
-    if (st) {
+    if (!st)
+        *out = r;
+    else
         fr_recipe_free(r);
-        return st;
-    }
-    *out = r;
-    return FR_OK;
+    return st;
+}
+
+fr_status fr_recipe_parse(const char *text, size_t bytes, const char *path, fr_recipe **out) {
+    char *copy = fr_alloc(FR_MEM_OTHER, bytes + 1);
+    *out = NULL;
+    if (!copy) return FR_NOMEM;
+    memcpy(copy, text, bytes);
+    fr_status st = parse(copy, bytes, path, out);
+    fr_free(copy);
+    return st;
+}
+
+fr_status fr_recipe_open(const char *path, fr_recipe **out) {
+    char *text;
+    size_t bytes;
+    *out = NULL;
+    FR_TRY(fr_read_file(path, MOST_BYTES, &text, &bytes));
+    fr_status st = parse(text, bytes, path, out);
+    fr_free(text);
+    return st;
 }
 
 fr_status fr_recipe_set(fr_recipe *r, const char *assignment) {
     char *text = fr_strdup(assignment), *key, *value;
     if (!text) return FR_NOMEM;
-    const char *wrong = strpbrk(text, "#\n") ? "there may be no # and no line end" : NULL;
+    const char *wrong = strpbrk(text, "#\n") ? "there may be no # and no line end"
+                        : has_control(text)  ? "there is a control character"
+                                             : NULL;
     if (!wrong) wrong = cut(text, &key, &value);
     fr_status st = FR_OK;
     entry *e = wrong ? NULL : find(r, key);

@@ -14,6 +14,8 @@
 
 typedef struct fr_recipe fr_recipe;
 fr_status fr_recipe_open(const char *path, fr_recipe **out);
+/* The same from text; path is what messages call it, and where its folder is. */
+fr_status fr_recipe_parse(const char *text, size_t bytes, const char *path, fr_recipe **out);
 fr_status fr_recipe_set(fr_recipe *r, const char *assignment); /* "key=value", as --set has it */
 void fr_recipe_free(fr_recipe *r);
 /* As opened; and the folder in which it lies, which relative paths in it begin at. */

@@ -91,7 +91,7 @@ static void add_difference(char *list, size_t size, const char *key, size_t key_
 static void compare(const char *a, const char *b, const char *const *free_keys,
                     const fr_recipe *now, char *list, size_t size) {
     for (const char *at = a; *at;) {
-        size_t n = strcspn(at, "\n"), key = strcspn(at, " ");
+        size_t n = strcspn(at, "\n"), key = strcspn(at, " \n");
         size_t mine = n > key + 3 ? n - key - 3 : 0;
         const char *value = at + n - mine, *other;
         size_t bytes = line_of(b, at, key, &other);

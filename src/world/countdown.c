@@ -23,7 +23,7 @@ static bool apply(char operation, int a, int b, int *out) {
 }
 
 bool fr_countdown_check(const char *digits, int target, const char *answer, char reason[96]) {
-    int left[10] = {0}, unused = 0, stack[MOST], depth = 0;
+    int left[10] = {0}, unused = 0, stack[MOST] = {0}, depth = 0;
     char none[96];
     if (!reason) reason = none;
     reason[0] = 0;
@@ -112,7 +112,7 @@ static int draw_expression(fr_rng *r, const char *digits, int n, char out[2 * MO
 
 uint64_t fr_line_countdown(fr_rng *r, fr_line *out) {
     char digits[MOST + 1] = {0}, answer[2 * MOST];
-    int n = LEAST + (int)fr_rng_below(r, 2), target;
+    int n = fr_rng_below(r, 2) ? MOST : LEAST, target;
     do {
         for (int i = 0; i < n; i++) digits[i] = (char)('1' + fr_rng_below(r, 9));
         target = draw_expression(r, digits, n, answer);

@@ -84,6 +84,7 @@ static void test_set(void **state) {
     says(fr_recipe_set(r, "=3"), "key=value");
     says(fr_recipe_set(r, "a="), "key=value");
     says(fr_recipe_set(r, "a=1\nb=2"), "key=value");
+    says(fr_recipe_set(r, "a=1\x01"), "control character");
     fr_recipe_free(r);
 }
 
@@ -195,6 +196,14 @@ static void test_same(void **state) {
     ok(fr_recipe_same(r, "printed", NULL));
     ok(fr_recipe_set(r, "later=5"));
     says(fr_recipe_same(r, "printed", NULL), "later (not there before, now 5)");
+    /* A file of nothing but line ends is gone through once. */
+    size_t bytes = (size_t)1 << 20;
+    char *ends = malloc(bytes);
+    assert_non_null(ends);
+    memset(ends, '\n', bytes);
+    ok(fr_write_file("printed", ends, bytes));
+    says(fr_recipe_same(r, "printed", NULL), "not there before");
+    free(ends);
     fr_recipe_free(r);
     unlink("printed");
 }
@@ -216,6 +225,29 @@ static void test_find(void **state) {
     unsetenv("FRUGAL_RECIPES");
     unlink("shelf/mine.recipe");
     rmdir("shelf");
+}
+
+/* Without memory it fails, and neither leaks nor crashes. */
+static void test_memory(void **state) {
+    (void)state;
+    static const char text[] = "width = 256\nlr = 2e-3\ntokenizer = t\n";
+    put("m.recipe", text);
+    bool done = false;
+    for (long n = 1; n < 500 && !done; n++) {
+        fr_recipe *r = NULL;
+        fr_job job;
+        fr_memory_fail_after(n);
+        fr_status st = fr_recipe_open("m.recipe", &r);
+        if (!st) st = fr_recipe_set(r, "steps=7");
+        if (!st) st = fr_job_read(r, &job);
+        char *print = st ? NULL : fr_recipe_print(r);
+        done = print != NULL;
+        fr_memory_fail_after(0);
+        fr_free(print);
+        fr_recipe_free(r);
+    }
+    assert_true(done);
+    unlink("m.recipe");
 }
 
 /* The recipes that come with Frugal, and what a job refuses. */
@@ -252,7 +284,8 @@ int main(void) {
         cmocka_unit_test(test_values),  cmocka_unit_test(test_set),
         cmocka_unit_test(test_nearest), cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_numbers), cmocka_unit_test(test_same),
-        cmocka_unit_test(test_find),    cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_find),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
