@@ -8,10 +8,12 @@
 
 #include "op/gemm_plan.h"
 
-#define PACK_ALONE  32768 /* values: less is not worth the pool */
-#define PACK_PANELS 4     /* panels of B in an item, and how many steps of each at a time */
-#define PACK_STEPS  64
-#define WORK_ALONE  60000 /* cycles, about */
+#define PACK_ALONE    32768 /* values: less is not worth the pool */
+#define PACK_PANELS   4     /* panels of B in an item, and how many steps of each at a time */
+#define PACK_STEPS    64
+#define PACK_PANELS_A 8 /* the same for A transposed */
+#define PACK_STEPS_A  16
+#define WORK_ALONE    60000 /* cycles, about */
 
 typedef struct chunk {
     const gemm_plan *p;
@@ -36,20 +38,33 @@ static char *a_panel(const chunk *c, int64_t i, int64_t s, int64_t length) {
     return c->a + (size_t)(s * c->rows + i * c->p->mr * length) * c->p->a_lane;
 }
 
+/* Panels of A in an item. Where k goes from row to row, panels lie side by side in a row. */
+static int64_t panels_together(const chunk *c) {
+    return c->p->g->ta ? PACK_PANELS_A : 1;
+}
+
+/* Some panels of a block; where k goes from row to row some steps of all at a time, while their lines are at
+ * hand. */
 static void pack_a_item(void *arg, size_t thread, size_t item) {
     const chunk *c = arg;
     const gemm_plan *p = c->p;
-    int64_t blocks = blocks_of(c), i = (int64_t)item / blocks;
+    int64_t blocks = blocks_of(c), i0 = (int64_t)item / blocks * panels_together(c);
+    int64_t i1 = FR_MIN(i0 + panels_together(c), gemm_div_up(c->rows, p->mr));
     int64_t s = (int64_t)item % blocks * p->block, length = FR_MIN(p->block, c->steps - s);
-    int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
-    gemm_pack_a_panel(p, c->row + i * p->mr, rows, c->step + s, length,
-                      c->threads + thread * p->thread_bytes, a_panel(c, i, s, length));
+    int64_t most = p->g->ta ? PACK_STEPS_A : FR_MAX_OF(length, 1);
+    for (int64_t at = 0; at < length; at += most)
+        for (int64_t i = i0; i < i1; i++) {
+            int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
+            gemm_pack_a_panel(p, c->row + i * p->mr, rows, c->step + s + at,
+                              FR_MIN(most, length - at), c->threads + thread * p->thread_bytes,
+                              a_panel(c, i, s, length) + (size_t)(at * rows) * p->a_lane);
+        }
 }
 
 static void pack_a(chunk *c, fr_pool *pool) {
-    int64_t panels = gemm_div_up(c->rows, c->p->mr);
+    int64_t items = gemm_div_up(gemm_div_up(c->rows, c->p->mr), panels_together(c));
     if (c->rows * c->steps < PACK_ALONE) pool = NULL;
-    fr_pool_run_thread(pool, (size_t)(panels * blocks_of(c)), pack_a_item, c);
+    fr_pool_run_thread(pool, (size_t)(items * blocks_of(c)), pack_a_item, c);
 }
 
 /* Some panels together, some steps at a time: where k runs from row to row, a row is read for all of
@@ -98,12 +113,17 @@ static void sums(const chunk *c, const block *k, int64_t i, int64_t col, void *b
     p->tile(rows, (size_t)k->length, a, b, to, (size_t)ld, step != 0);
 }
 
-/* Where the finished values go: asked for while the sums are made, or each store would wait. */
+/* Where the finished values go and what is added to them: asked for while the sums are made, or each
+ * store would wait. */
 static void fetch_c(const fr_gemm *g, int rows, int cols, int64_t row, int64_t col) {
-    size_t size = gemm_type_bytes(g->c_type), bytes = (size_t)cols * size;
     for (int i = 0; i < rows; i++) {
+        size_t size = gemm_type_bytes(g->c_type), bytes = (size_t)cols * size;
         const char *c = (const char *)g->c + (size_t)((row + i) * g->ldc + col) * size;
         for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(c + at, 1);
+        if (!g->residual) continue;
+        size = gemm_type_bytes(g->residual_type);
+        const char *r = (const char *)g->residual + (size_t)((row + i) * g->ldr + col) * size;
+        for (size_t at = 0; at < (size_t)cols * size; at += 64) __builtin_prefetch(r + at);
     }
 }
 

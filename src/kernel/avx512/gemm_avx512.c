@@ -187,8 +187,8 @@ static void pack_rows_avx512(const void *in, size_t stride, int rows, size_t cou
     }
 }
 
-/* Rows a page apart again: asked for so many steps ahead. */
-#define AHEAD 16
+/* Rows a page apart again: so many ahead of their use. */
+#define AHEAD 32
 
 /* 16 lanes or fewer of a panel. Whole stores are quicker than masked ones; what they write too much, the next
  * steps write again: `left` lanes of them. */
