@@ -87,7 +87,8 @@ EVERY = 9  # of the large one, so many values apart are kept
 
 
 def gradient(name, step):
-    """Whole numbers of a hash, each row and column with a size of its own, in f32."""
+    """Whole numbers of a hash, each row and column with a size of its own, in f32; from step 25 on smaller ones, so
+    that the moments are above them."""
     n = int(np.prod(SHAPES[name]))
     which = list(SHAPES).index(name)
     i = np.arange(n, dtype=np.uint64)
@@ -96,6 +97,7 @@ def gradient(name, step):
     h ^= h >> 13
     cols = SHAPES[name][-1]
     size = 2.0 ** ((i // cols % 5).astype(np.float64) - (i % cols % 7).astype(np.float64))
+    size = size * (1 if step < 25 else 2.0 ** -6)
     return (((h >> 16).astype(np.float64) - 30000) / 65536 * size).astype(np.float32).astype(np.float64).reshape(SHAPES[name])
 
 

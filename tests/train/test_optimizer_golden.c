@@ -37,7 +37,7 @@ static void make_gradient(int which, int step) {
         uint32_t h = (uint32_t)whole;
         h = (h ^ (h >> 15)) * 2246822519u;
         h ^= h >> 13;
-        int size = (int)(i / cols % 5) - (int)(i % cols % 7);
+        int size = (int)(i / cols % 5) - (int)(i % cols % 7) - (step < 25 ? 0 : 6);
         input[which][i] = (float)ldexp(((double)(h >> 16) - 30000) / 65536, size);
     }
 }
