@@ -1,11 +1,13 @@
 /* checkpoint.c: all that training needs to go on, in one safetensors file:
  *
- *     param/<name>    as the session holds it
- *     master/<name>   f32, for trained parameters of a smaller type
+ *     param/<name>        as the session holds it
+ *     master/<name>       f32, for trained parameters of a smaller type
+ *     ema/<name>          the average, f32
  *     m/<name> v/<name>   the optimizer's moments, f32
- *     ema/<name>      the average, f32
- *     state/<name>    the states of the graph
- *     metadata        "step", "optimizer"
+ *     m8/<name> ...       in 8 bits: codes, m8.scale and m8.low of each block; v8, v8.scale
+ *     row/<name> ...      of a matrix: row, col, res_row, res_col
+ *     state/<name>        the states of the graph
+ *     metadata            "step", "optimizer"
  *
  * Every value is stored as its bits, so resuming gives the same bits as never having stopped. */
 #include <errno.h>

@@ -111,51 +111,90 @@ static void test_decay(void **state) {
     }
 }
 
-static void check_untouched(fr_trainer *t, const fr_graph *g, float bad, const char *text) {
-    float before[ROWS * COLS], l, norm;
-    memcpy(before, values(t, g, "w"), sizeof before);
-    int64_t steps = fr_trainer_step_count(t);
+/* All that a checkpoint holds: parameters, moments, averages, the number of the step. */
+static char *all_bytes(fr_trainer *t, size_t *bytes) {
+    char *data;
+    ok(fr_trainer_save(t, "untouched.safetensors"));
+    ok(fr_read_file("untouched.safetensors", 0, &data, bytes));
+    unlink("untouched.safetensors");
+    return data;
+}
+
+static void check_untouched(fr_trainer *t, float bad, const char *text) {
+    float l, norm;
+    size_t bytes, after_bytes;
+    char *before = all_bytes(t, &bytes);
     fails(step(t, bad, &l, &norm), text);
-    assert_memory_equal(before, values(t, g, "w"), sizeof before);
-    assert_int_equal(fr_trainer_step_count(t), steps);
+    char *after = all_bytes(t, &after_bytes);
+    assert_int_equal(bytes, after_bytes);
+    assert_memory_equal(before, after, bytes);
+    fr_free(before);
+    fr_free(after);
     ok(step(t, 1, &l, &norm));
+}
+
+/* With tensors of any size in 8 bits. */
+static fr_train_opts any(int kind) {
+    return (fr_train_opts){.optimizer = (fr_optimizer_kind)kind,
+                           .lr = 0.1f,
+                           .momentum = 0.5f,
+                           .ema = 0.5f,
+                           .block8 = 4,
+                           .least8 = 1};
 }
 
 static void test_loss_not_finite(void **state) {
     (void)state;
-    fr_val loss;
-    fr_graph *g = simple(&loss);
-    fr_train_opts o = {.optimizer = FR_ADAMW, .lr = 0.1f};
-    fr_trainer *t;
-    ok(fr_trainer_new(g, loss, &o, NULL, &t));
-    ok(fr_session_init_random(fr_trainer_session(t), 1, 1));
-    ok(step(t, 1, NULL, NULL));
-    check_untouched(t, g, NAN, "step 1: the loss is nan");
-    check_untouched(t, g, INFINITY, "step 2: the loss is inf");
-    fr_trainer_free(t);
-    fr_graph_free(g);
+    for (int kind = FR_SGD; kind <= FR_CAME8; kind++) {
+        fr_val loss;
+        fr_graph *g = simple(&loss);
+        fr_train_opts o = any(kind);
+        fr_trainer *t;
+        ok(fr_trainer_new(g, loss, &o, NULL, &t));
+        ok(fr_session_init_random(fr_trainer_session(t), 1, 1));
+        ok(step(t, 1, NULL, NULL));
+        check_untouched(t, NAN, "step 1: the loss is nan");
+        check_untouched(t, INFINITY, "step 2: the loss is inf");
+        fr_trainer_free(t);
+        fr_graph_free(g);
+    }
 }
 
 /* The root of zero is finite, its slope is not. */
-static void test_gradient_not_finite(void **state) {
-    (void)state;
+static void check_gradient(fr_train_opts o) {
     fr_graph *g = fr_graph_new();
-    fr_val a = fr_param(g, "fine", FR_F32, 1, (int64_t[]){4});
-    fr_val w = fr_param(g, "steep", FR_F32, 1, (int64_t[]){4});
+    fr_val a = fr_param(g, "fine", FR_F32, 2, (int64_t[]){2, 2});
+    fr_val w = fr_param(g, "steep", FR_F32, 2, (int64_t[]){2, 2});
     fr_val y = fr_add(g, a, fr_unary(g, w, FR_FN_SQRT));
-    fr_val loss = fr_reduce(g, y, FR_MEAN, 1, false);
-    fr_train_opts o = {.optimizer = FR_SGD, .lr = 0.1f, .clip = 1};
+    fr_val loss = fr_reduce(g, y, FR_MEAN, 3, false);
     fr_trainer *t;
     float l, norm;
     ok(fr_trainer_new(g, loss, &o, NULL, &t));
     ok(fr_session_init_random(fr_trainer_session(t), 1, 0));
+    size_t bytes, after_bytes;
+    char *before = all_bytes(t, &bytes);
     fails(fr_trainer_step(t, NULL, 0, &l, &norm), "the gradient of steep is not finite");
     assert_true(l == 0 && !isfinite(norm));
     for (int i = 0; i < 4; i++)
         assert_true(values(t, g, "fine")[i] == 0 && values(t, g, "steep")[i] == 0);
     assert_int_equal(fr_trainer_step_count(t), 0);
+    char *after = all_bytes(t, &after_bytes);
+    assert_int_equal(bytes, after_bytes);
+    assert_memory_equal(before, after, bytes);
+    fr_free(before);
+    fr_free(after);
     fr_trainer_free(t);
     fr_graph_free(g);
+}
+
+static void test_gradient_not_finite(void **state) {
+    (void)state;
+    for (int kind = FR_SGD; kind <= FR_CAME8; kind++) {
+        fr_train_opts o = any(kind);
+        check_gradient(o);
+        o.clip = 1;
+        check_gradient(o);
+    }
 }
 
 /* ---- calls ---- */
@@ -180,6 +219,13 @@ static void test_options(void **state) {
     refuse((fr_train_opts){.lr = 1, .optimizer = FR_ADAMW, .beta2 = NAN}, "beta2 (nan)");
     refuse((fr_train_opts){.lr = 1, .clip = -1}, "clip (-1)");
     refuse((fr_train_opts){.lr = 1, .weight_decay = -1}, "weight decay (-1)");
+    refuse((fr_train_opts){.lr = 1, .optimizer = FR_CAME, .beta3 = 1}, "beta3 (1)");
+    refuse((fr_train_opts){.lr = 1, .optimizer = FR_CAME, .eps2 = -1}, "eps2 (-1)");
+    refuse((fr_train_opts){.lr = 1, .ema = 1}, "decay of averages is 1");
+    refuse((fr_train_opts){.lr = 1, .ema = NAN}, "decay of averages is nan");
+    refuse((fr_train_opts){.lr = 1, .optimizer = FR_ADAMW8, .block8 = 100}, "blocks of 100");
+    refuse((fr_train_opts){.lr = 1, .optimizer = FR_ADAMW8, .block8 = 32768}, "blocks of 32768");
+    refuse((fr_train_opts){.lr = 1, .optimizer = FR_CAME8, .least8 = -1}, "from tensors of -1");
     refuse((fr_train_opts){.lr = 1, .optimizer = (fr_optimizer_kind)7}, "no optimizer 7");
     refuse((fr_train_opts){.lr = 1, .schedule = (fr_schedule_kind)9}, "no schedule 9");
     refuse((fr_train_opts){.lr = 1, .warmup = -3}, "warm-up of -3");
@@ -261,8 +307,7 @@ static void test_bound_again(void **state) {
 
 /* ---- memory ---- */
 
-static fr_status short_training(fr_graph *g, fr_val loss) {
-    fr_train_opts o = {.optimizer = FR_ADAMW, .lr = 0.1f};
+static fr_status short_training(fr_graph *g, fr_val loss, fr_train_opts o) {
     fr_trainer *t;
     FR_TRY(fr_trainer_new(g, loss, &o, NULL, &t));
     fr_status st = fr_session_init_random(fr_trainer_session(t), 1, 1);
@@ -273,8 +318,7 @@ static fr_status short_training(fr_graph *g, fr_val loss) {
     return st;
 }
 
-static void test_out_of_memory(void **state) {
-    (void)state;
+static void check_out_of_memory(fr_train_opts o) {
     size_t before = fr_memory_total().now;
     long n = 1;
     for (;; n++) {
@@ -282,7 +326,7 @@ static void test_out_of_memory(void **state) {
         fr_graph *g = simple(&loss);
         ok(fr_graph_check(g));
         fr_memory_fail_after(n);
-        fr_status st = short_training(g, loss);
+        fr_status st = short_training(g, loss, o);
         fr_memory_fail_after(0);
         fr_graph_free(g);
         assert_int_equal(fr_memory_total().now, before);
@@ -292,6 +336,11 @@ static void test_out_of_memory(void **state) {
     }
     assert_true(n > 20);
     unlink("short.safetensors");
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    for (int kind = FR_SGD; kind <= FR_CAME8; kind++) check_out_of_memory(any(kind));
 }
 
 int main(void) {
