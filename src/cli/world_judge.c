@@ -12,6 +12,9 @@ static fr_status judge_suite(const char *dir) {
     FR_TRY(fr_suite_judge(dir, pool, &report, &seen));
     fr_report_print(&report, stdout, fr_is_terminal(stdout));
     if (seen.without) printf("\n%d of %d prompts have no picture\n", seen.without, seen.prompts);
+    if (seen.unreadable)
+        printf("\n%lld of %lld pictures could not be read, and count as wrong\n",
+               (long long)seen.unreadable, (long long)seen.pictures);
     printf("\nevery picture: %s/results.jsonl\n", dir);
     return FR_OK;
 }

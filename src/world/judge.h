@@ -32,6 +32,7 @@ typedef enum fr_wrong {
     FR_WRONG_PLACE,    /* not where it should stand */
     FR_WRONG_TOO_MANY, /* more of a class than there may be */
     FR_WRONG_EXTRA,    /* correct, but not strictly: something else is there too */
+    FR_WRONG_FILE,     /* there is no picture to be seen: its file cannot be read */
     FR_WRONGS
 } fr_wrong;
 extern const char *const fr_wrong_names[FR_WRONGS]; /* "an object is missing" ... */

@@ -5,7 +5,8 @@
 #include "world/judge.h"
 
 const char *const fr_wrong_names[FR_WRONGS] = {
-    "", "an object is missing", "wrong colour", "wrong place", "too many", "something else as well",
+    "",         "an object is missing",   "wrong colour",    "wrong place",
+    "too many", "something else as well", "unreadable file",
 };
 
 /* The first `count` objects of the class, by falling iou; colour -1: of any. */

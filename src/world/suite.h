@@ -61,12 +61,12 @@ fr_status fr_judge_file(const char *path, fr_sight *out);
 
 typedef struct fr_suite_seen {
     int prompts, without; /* folders, and those that hold no picture */
-    int64_t pictures;
+    int64_t pictures, unreadable;
 } fr_suite_seen;
 
 /* Judges every picture of a folder in that layout, whoever made it, writes results.jsonl into it, one picture a
- * line, and adds up the report (made by fr_report_new with fr_tag_names). Takes no memory for pictures beyond
- * those in work. */
+ * line, and adds up the report (made by fr_report_new with fr_tag_names). A file that cannot be read, or has
+ * another size, is a wrong picture with that reason. Takes no memory for pictures beyond those in work. */
 fr_status fr_suite_judge(const char *dir, fr_pool *pool, fr_report *report, fr_suite_seen *seen);
 
 #endif

@@ -54,17 +54,36 @@ static bool is_picture(const char *name) {
            fr_path_has_suffix(name, ".jpeg");
 }
 
+/* What was said of a file, without its name, and with nothing that JSON cannot hold. */
+static fr_verdict unreadable(const char *path) {
+    fr_verdict v = {.wrong = FR_WRONG_FILE};
+    const char *why = fr_message();
+    if (!strncmp(why, path, strlen(path))) why += strlen(path);
+    why += strspn(why, ": ");
+    snprintf(v.reason, sizeof v.reason, "%s", *why ? why : "it cannot be read");
+    for (char *c = v.reason; *c; c++)
+        if ((unsigned char)*c >= 0x80) *c = '?';
+    fr_message_clear();
+    return v;
+}
+
+/* A model that wrote no picture has not drawn what was asked; that is no reason to stop. */
 static fr_status judge_picture(const job *j, folder *f, const char *name) {
     FR_TRY(fr_grow((void **)&f->picture, &f->cap, f->pictures + 1, sizeof *f->picture));
     judged *p = &f->picture[f->pictures];
+    *p = (judged){0};
     p->file = fr_format("%s/samples/%s", f->name, name);
     if (!p->file) return FR_NOMEM;
     f->pictures++;
     char *path = fr_path_join(j->dir, p->file);
     fr_status st = path ? fr_judge_file(path, &p->sight) : FR_NOMEM;
-    if (!st) p->verdict = fr_judge_prompt(&f->prompt, &p->sight);
+    bool stop = st == FR_NOMEM || st == FR_INTERRUPTED;
+    if (!st)
+        p->verdict = fr_judge_prompt(&f->prompt, &p->sight);
+    else if (!stop)
+        p->verdict = unreadable(path);
     fr_free(path);
-    return st;
+    return stop ? st : FR_OK;
 }
 
 static fr_status judge_samples(const job *j, folder *f, const char *samples) {
@@ -142,6 +161,7 @@ static fr_status tell(const folder *f, fr_writer *w, fr_report *report, fr_suite
         fr_report_add(report, (int)f->prompt.tag, v->correct, v->strict, fr_wrong_names[v->wrong],
                       v->reason);
         seen->pictures++;
+        seen->unreadable += v->wrong == FR_WRONG_FILE;
     }
     return FR_OK;
 }

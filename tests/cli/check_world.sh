@@ -75,8 +75,13 @@ expect 1 world judge empty
 err_has 'is not valid JSON'
 cp sheet.png empty/00001/samples/0000.png
 head -1 empty/evaluation_metadata.jsonl >empty/00000/metadata.jsonl
-expect 1 world judge empty
-err_has 'empty/00001/samples/0000.png is .* 64 x 64'
+echo nothing >empty/00000/samples/0000.png
+expect 0 world judge empty
+out_has '^2 of 3 pictures could not be read'
+out_has 'unreadable file'
+head -2 empty/results.jsonl | tail -1 >out
+json_holds 'd["filename"] == "00001/samples/0000.png" and d["correct"] is False and d["details"] == []
+    and d["reason"].startswith("is ") and "64 x 64" in d["reason"]'
 expect 1 world suite -o right
 err_has 'there already'
 expect 1 world suite

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "folders.h"
+#include "tensor/tensor.h"
 #include "world/folder.h"
 #include "world/world.h"
 
@@ -335,6 +336,33 @@ static void test_folders(void **state) {
     assert_int_equal(c.alone, 0);
 }
 
+/* Files that are no pictures of the world: wrong, and told about, and the rest is judged as ever. */
+static void test_unreadable(void **state) {
+    (void)state;
+    fr_suite s = {.seed = 7, .prompts = 1, .size = 64};
+    fr_fill oracle = {.kind = FR_FILL_ORACLE};
+    fr_report r = fr_report_new("pictures", fr_tag_names, FR_ALL_TAGS, true);
+    fr_suite_seen seen;
+    char *text;
+    size_t bytes;
+    uint8_t row[3] = {0};
+    fr_image dot = {.width = 1, .height = 1, .channels = 3, .pixels = row};
+    assert_int_equal(fr_suite_write(in_folder("broken"), &s, &oracle, 2, NULL), FR_OK);
+    assert_int_equal(fr_write_file(in_folder("broken/00001/samples/0001.png"), "GIF89a", 6), FR_OK);
+    assert_int_equal(fr_image_write_png(in_folder("broken/00002/samples/0000.png"), &dot), FR_OK);
+    assert_int_equal(truncate(in_folder("broken/00004/samples/0000.png"), 100), 0);
+    assert_int_equal(fr_make_dirs(in_folder("broken/00005/samples/0002.png")), FR_OK);
+    if (fr_suite_judge(in_folder("broken"), NULL, &r, &seen)) fail_msg("%s", fr_message());
+    assert_int_equal(seen.pictures, 13);
+    assert_int_equal(seen.unreadable, 4);
+    assert_int_equal(r.score[1].right + r.score[2].right + r.score[4].right + r.score[5].right, 5);
+    assert_int_equal(r.score[0].right + r.score[3].right, 4);
+    assert_int_equal(fr_read_file(in_folder("broken/results.jsonl"), 0, &text, &bytes), FR_OK);
+    assert_non_null(strstr(text, "\"reason\": \"is 1 x 1 pixels; pictures of the world are"));
+    assert_null(strstr(text, in_folder("broken")));
+    fr_free(text);
+}
+
 static fr_status write_one(const char *path, void *arg) {
     fr_suite s = {.seed = 8, .prompts = 1, .size = 64};
     fr_fill f = {.kind = FR_FILL_ORACLE};
@@ -412,6 +440,7 @@ int main(void) {
         cmocka_unit_test(test_hostile_metadata),
         cmocka_unit_test(test_damaged_metadata),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_items),
