@@ -96,6 +96,6 @@ const fr_command fr_command_train = {
         "  -o, --output FOLDER  where everything goes (runs/NAME)\n"
         "  -r, --resume FOLDER  go on with the training that this folder holds\n"
         "  -s, --set KEY=VALUE  another value for a key of the recipe; may stand several times\n"
-        "  -p, --plot           draw curves.svg at the end: losses and speed over the steps\n",
+        "  -p, --plot           draw curves.svg at every look and at the end: losses and speed\n",
     .run = run,
 };

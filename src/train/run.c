@@ -140,6 +140,15 @@ static void report(run *r, float norm) {
     r->line_at = now;
 }
 
+static fr_status draw(const run *r) {
+    char params[32], title[200];
+    const char *slash = strrchr(r->o->out, '/'), *name = slash && slash[1] ? slash + 1 : r->o->out;
+    snprintf(title, sizeof title, "%.100s: %s parameters, %lld steps", name,
+             fr_show_count(params, (double)fr_llama_params(&r->learner->model)),
+             (long long)step_of(r));
+    return fr_metrics_plot(r->metrics_path, title, r->curves);
+}
+
 static fr_status validate(run *r) {
     double begin = fr_now();
     FR_TRY(fr_learner_validate(r->learner, &r->metrics.validation));
@@ -149,6 +158,8 @@ static fr_status validate(run *r) {
     fr_metrics_write(&r->metrics, "{\"step\": %lld, \"validation_loss\": %.6f, \"seconds\": %.2f}",
                      (long long)step_of(r), r->metrics.validation,
                      r->metrics.seconds + now - r->start);
+    /* One that cannot be drawn is a failure at the end only. */
+    if (r->o->plot && step_of(r) >= r->job.log_every && draw(r)) fr_message_clear();
     return FR_OK;
 }
 
@@ -248,15 +259,6 @@ static fr_status loop(run *r) {
     return r->saved_step < steps || !fr_path_exists(r->checkpoint) ? save(r) : FR_OK;
 }
 
-static fr_status draw(const run *r) {
-    char params[32], title[200];
-    const char *slash = strrchr(r->o->out, '/'), *name = slash && slash[1] ? slash + 1 : r->o->out;
-    snprintf(title, sizeof title, "%.100s: %s parameters, %lld steps", name,
-             fr_show_count(params, (double)fr_llama_params(&r->learner->model)),
-             (long long)step_of(r));
-    return fr_metrics_plot(r->metrics_path, title, r->curves);
-}
-
 static fr_status finish(run *r) {
     FR_TRY(fr_learner_write(r->learner, r->model, r->adapter));
     if (r->o->plot) FR_TRY(draw(r));
@@ -299,6 +301,8 @@ static fr_status train(run *r) {
 
 static fr_status train_tokenizer(run *r) {
     char text[32];
+    if (r->o->resume)
+        return fr_fail(FR_INVALID, "a tokenizer is learned in one go; there is nothing to resume");
     FR_TRY(make_paths(r));
     FR_TRY(fr_make_dirs(r->o->out));
     FR_TRY(fr_vocabulary_learn(&r->job, &r->tokenizer));

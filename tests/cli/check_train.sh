@@ -91,6 +91,8 @@ expect 1 train --resume busy
 err_has 'another training is at work in busy'
 kill -KILL $!
 wait $! 2>/dev/null
+expect 1 train tiny-tokenizer --resume words
+err_has 'a tokenizer is learned in one go'
 expect 1 train tiny --resume words
 err_has 'words holds no training that could go on'
 
