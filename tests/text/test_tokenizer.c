@@ -238,6 +238,43 @@ static void test_ids_that_are_none(void **state) {
     fr_tokenizer_free(t);
 }
 
+typedef struct many {
+    const fr_tokenizer *t;
+    fr_tokens ids[200];
+} many;
+
+static void encode_one(void *arg, size_t i) {
+    many *m = arg;
+    char line[512];
+    made_line(9, i, line);
+    m->ids[i].count = 0;
+    if (fr_tokenizer_encode(m->t, line, strlen(line), FR_ENCODE_SPECIAL, &m->ids[i])) abort();
+}
+
+/* One tokenizer serves many threads at once. */
+static void test_threads(void **state) {
+    (void)state;
+    fr_tokenizer *t = learn_made(3, 500, 700);
+    fr_pool *pool;
+    static many one, four;
+    one.t = four.t = t;
+    assert_int_equal(fr_pool_new(4, &pool), FR_OK);
+    fr_pool_run(NULL, FR_COUNT(one.ids), encode_one, &one);
+    for (int round = 0; round < 10; round++) {
+        fr_pool_run(pool, FR_COUNT(four.ids), encode_one, &four);
+        for (size_t i = 0; i < FR_COUNT(one.ids); i++) {
+            assert_int_equal(one.ids[i].count, four.ids[i].count);
+            assert_memory_equal(one.ids[i].ids, four.ids[i].ids, one.ids[i].count * 4);
+        }
+    }
+    for (size_t i = 0; i < FR_COUNT(one.ids); i++) {
+        fr_free(one.ids[i].ids);
+        fr_free(four.ids[i].ids);
+    }
+    fr_pool_free(pool);
+    fr_tokenizer_free(t);
+}
+
 /* Any allocation may fail: a sentence, and nothing is lost. */
 static void test_no_memory(void **state) {
     (void)state;
@@ -277,6 +314,7 @@ int main(void) {
         cmocka_unit_test(test_a_long_piece),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_ids_that_are_none),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
