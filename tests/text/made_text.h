@@ -48,8 +48,7 @@ static inline void made_line(uint64_t seed, uint64_t number, char line[512]) {
                                         "from",
                                         "to",
                                         "na\xC3\xAFve",
-                                        "stra\xC3\x9F"
-                                        "e",
+                                        "stra\303\237e",
                                         "\xE6\x97\xA5\xE6\x9C\xAC",
                                         "\xF0\x9F\x98\x80",
                                         "x_1",
