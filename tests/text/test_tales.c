@@ -1,0 +1,222 @@
+/* test_tales.c: the shipped model is what transformers reads, too (tests/oracle/tales.py): the same ids, the same
+ * logits in f32, no more error in bf16, the same words; and it is as small as it says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "text/text.h"
+
+enum { PROMPTS = 6, MOST = 256 };
+
+static fr_model model;
+static fr_tokenizer *tokenizer;
+static fr_store *golden;
+static fr_pool *pool;
+
+static void ok(fr_status st) {
+    if (st) fail_msg("%s", fr_message());
+}
+
+static const fr_tensor *get(const char *what, int prompt) {
+    char name[32];
+    snprintf(name, sizeof name, "%s/%d", what, prompt);
+    const fr_tensor *t = fr_store_find(golden, name);
+    if (!t) fail_msg("no %s", name);
+    return t;
+}
+
+static int open_all(void **state) {
+    (void)state;
+    ok(fr_model_open(FR_TESTS_DIR "/../models/tales", &model));
+    ok(fr_tokenizer_open(model.path, &tokenizer));
+    ok(fr_store_open(FR_TESTS_DIR "/golden/model/tales.safetensors", &golden));
+    ok(fr_pool_new(2, &pool));
+    return 0;
+}
+
+static int close_all(void **state) {
+    (void)state;
+    fr_pool_free(pool);
+    fr_store_close(golden);
+    fr_tokenizer_free(tokenizer);
+    fr_model_close(&model);
+    return 0;
+}
+
+/* ---- small ---- */
+
+static void test_size(void **state) {
+    (void)state;
+    struct stat s;
+    assert_int_equal(stat(FR_TESTS_DIR "/../models/tales/model.safetensors", &s), 0);
+    assert_in_range(s.st_size, 4000000, 10000000);
+    assert_in_range(fr_llama_params(&model.llama), 2000000, 4000000);
+    int64_t values = 0;
+    for (size_t i = 0; i < fr_store_count(model.store); i++) {
+        const fr_tensor *t = fr_store_tensor(model.store, i);
+        assert_int_equal(t->dtype, FR_BF16);
+        values += fr_values(t);
+    }
+    assert_int_equal(values, fr_llama_params(&model.llama));
+    assert_int_equal(fr_tokenizer_size(tokenizer), model.llama.vocab);
+    assert_int_equal(fr_tokenizer_bos(tokenizer), model.llama.bos);
+    assert_int_equal(fr_tokenizer_eos(tokenizer), model.llama.eos);
+}
+
+/* ---- ids ---- */
+
+static void test_ids(void **state) {
+    (void)state;
+    for (int i = 0; i < PROMPTS; i++) {
+        const fr_tensor *text = get("prompt", i), *ids = get("ids", i);
+        fr_tokens t = {0};
+        ok(fr_tokenizer_encode(tokenizer, text->data, (size_t)fr_values(text), FR_ENCODE_BOS, &t));
+        assert_int_equal(t.count, fr_values(ids));
+        assert_memory_equal(t.ids, ids->data, fr_bytes(ids));
+        fr_free(t.ids);
+    }
+}
+
+/* ---- logits ---- */
+
+/* Prompt and answer. */
+static int64_t join(int prompt, int32_t out[MOST]) {
+    const fr_tensor *ids = get("ids", prompt), *next = get("next", prompt);
+    int64_t n = fr_values(ids), all = n + fr_values(next);
+    assert_true(all <= MOST);
+    memcpy(out, ids->data, fr_bytes(ids));
+    memcpy(out + n, next->data, fr_bytes(next));
+    return all;
+}
+
+typedef struct whole {
+    fr_graph *g;
+    fr_session *s;
+} whole;
+
+static whole start(fr_dtype type) {
+    whole w = {.g = fr_graph_new()};
+    fr_llama_opts o = {.weights = type};
+    fr_val ids = fr_input(w.g, "ids", FR_I32, 2, (int64_t[]){1, 8});
+    fr_val pos = fr_input(w.g, "pos", FR_I32, 2, (int64_t[]){8, 1});
+    fr_val y =
+        fr_llama_logits(w.g, &model.llama, &o, fr_llama_body(w.g, &model.llama, &o, ids, pos));
+    fr_output(w.g, "logits", type == FR_F32 ? y : fr_cast(w.g, y, FR_F32));
+    ok(fr_session_new_with(w.g, &(fr_session_opts){.pool = pool}, &w.s));
+    ok(fr_session_load(w.s, model.store));
+    return w;
+}
+
+static void stop(whole *w) {
+    fr_session_free(w->s);
+    fr_graph_free(w->g);
+}
+
+static const float *logits_of(whole *w, int prompt, int64_t *tokens) {
+    int32_t ids[MOST], pos[MOST];
+    int64_t n = *tokens = join(prompt, ids);
+    for (int32_t i = 0; i < n; i++) pos[i] = i;
+    fr_tensor in[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){1, n}, ids),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){n, 1}, pos)};
+    ok(fr_session_run(w->s, in, 2));
+    return fr_session_output(w->s, "logits")->data;
+}
+
+/* |got - want| / |want| over all places of a prompt that the golden file has. NULL: its own in bf16. */
+static double apart(const float *logits, int prompt) {
+    const fr_tensor *at = get("at", prompt), *full = get("full", prompt);
+    const int32_t *place = at->data;
+    const float *want = full->data;
+    size_t vocab = (size_t)model.llama.vocab, n = (size_t)fr_values(full);
+    float *half = fr_alloc(FR_MEM_OTHER, n * sizeof *half);
+    ok(fr_tensor_to_f32(get("half", prompt), half));
+    double d = 0, sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t row = (size_t)place[i / vocab], column = i % vocab;
+        double got = (double)(logits ? logits[row * vocab + column] : half[i]);
+        d += (got - (double)want[i]) * (got - (double)want[i]);
+        sum += (double)want[i] * (double)want[i];
+    }
+    fr_free(half);
+    return sqrt(d / sum);
+}
+
+static int32_t likeliest(const float *x) {
+    int32_t best = 0;
+    for (int32_t i = 1; i < model.llama.vocab; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+/* In f32: also the words, each as the likeliest behind those before it. */
+static void test_f32(void **state) {
+    (void)state;
+    whole w = start(FR_F32);
+    for (int i = 0; i < PROMPTS; i++) {
+        int64_t tokens, given = fr_values(get("ids", i));
+        const float *logits = logits_of(&w, i, &tokens);
+        double d = apart(logits, i);
+        print_message("prompt %d: %.2g apart in f32\n", i, d);
+        assert_true(d < 1e-5);
+        const int32_t *next = get("next", i)->data;
+        for (int64_t t = given; t < tokens; t++)
+            assert_int_equal(likeliest(logits + (t - 1) * model.llama.vocab), next[t - given]);
+    }
+    stop(&w);
+}
+
+static void test_bf16(void **state) {
+    (void)state;
+    whole w = start(FR_BF16);
+    for (int i = 0; i < PROMPTS; i++) {
+        int64_t tokens;
+        double d = apart(logits_of(&w, i, &tokens), i), theirs = apart(NULL, i);
+        print_message("prompt %d: %.2g apart in bf16, transformers %.2g\n", i, d, theirs);
+        assert_true(d > 0 && d < 2.5 * theirs);
+    }
+    stop(&w);
+}
+
+/* ---- words ---- */
+
+/* As `frugal run` says them: in bf16, over a cache. Where two words are nearly as good as each other, the path may
+ * part. */
+static void test_words(void **state) {
+    (void)state;
+    enum { BATCH = 4 };
+    fr_generator *g;
+    fr_tokens prompt[PROMPTS], said[PROMPTS] = {0};
+    for (int i = 0; i < PROMPTS; i++) {
+        const fr_tensor *ids = get("ids", i);
+        prompt[i] = (fr_tokens){.ids = ids->data, .count = (size_t)fr_values(ids)};
+    }
+    ok(fr_generator_new(&model.llama, model.store,
+                        &(fr_generator_opts){.pool = pool, .batch = BATCH}, &g));
+    ok(fr_generate(g, prompt, PROMPTS, &(fr_generate_opts){.most = 64, .past_end = true}, said,
+                   NULL));
+    int64_t compared = 0, all = 0;
+    for (int i = 0; i < PROMPTS; i++) {
+        const fr_tensor *next = get("next", i);
+        const int32_t *id = next->data;
+        const float *gap = get("gap", i)->data;
+        for (int64_t t = 0; t < fr_values(next) && gap[t] > 0.2f; t++, compared++)
+            assert_int_equal(said[i].ids[t], id[t]);
+        all += fr_values(next);
+        fr_free(said[i].ids);
+    }
+    print_message("%lld of %lld words compared\n", (long long)compared, (long long)all);
+    assert_true(compared > 10);
+    fr_generator_free(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_size), cmocka_unit_test(test_ids),   cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_bf16), cmocka_unit_test(test_words),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
