@@ -16,7 +16,8 @@ FRUGAL := build/release/frugal
 help:
 	@echo "Frugal makes AI models small and runs them fast on this machine."
 	@echo
-	@echo "  make demo       build it, train a small network on a picture, show what this machine can do"
+	@echo "  make demo       build it, train a small network on a picture, let a small language model speak,"
+	@echo "                  show what this machine can do"
 	@echo "  make test       build it and run every test"
 	@echo
 	@echo "  make build      only build: $(FRUGAL)"
@@ -40,6 +41,14 @@ demo:
 	@mkdir -p $(OUT)
 	$(FRUGAL) demo -o $(OUT)/demo.png
 	@echo
+ifneq ($(wildcard models/tales/model.safetensors),)
+	$(FRUGAL) run -t 0.8 -p "One morning Ben met Ruth in the field. Ben had brought his green kite."
+	@echo
+	$(FRUGAL) run -p "There are two red circles and a blue star. How many circles are there?"
+	@echo
+	$(FRUGAL) run -p "What is 23 + 48?" --stats
+	@echo
+endif
 	$(FRUGAL) bench peaks
 
 test:
