@@ -28,15 +28,17 @@ static fr_status add(curve *c, double step, double value) {
     return FR_OK;
 }
 
+/* The axes are drawn by counting, and the file may be anybody's: what no training has is left out. */
 static fr_status take(curves *all, const fr_json *line) {
     static const char *const names[] = {"loss", "validation_loss", "tokens_per_second"};
     curve *const to[] = {&all->loss, &all->unseen, &all->speed};
     double step;
     FR_TRY(fr_json_f64(line, "step", 0, &step));
+    if (!(step >= 0 && step < 1e15)) return FR_OK;
     for (int i = 0; i < 3; i++) {
         double v;
         FR_TRY(fr_json_f64(line, names[i], 0, &v));
-        if (!isfinite(v) || v <= 0) continue;
+        if (!(v > 1e-30 && v < 1e30)) continue;
         FR_TRY(add(to[i], step, v));
         all->last_step = FR_MAX_OF(all->last_step, step);
     }
@@ -53,8 +55,9 @@ static fr_status read_curves(const char *path, curves *all) {
         end = at + strcspn(at, "\n");
         if (end == at) continue;
         st = fr_json_parse(at, (size_t)(end - at), path, &line);
-        if (!st) st = take(all, line);
-        if (!st) fr_json_free(line);
+        if (st) break;
+        st = take(all, line);
+        fr_json_free(line);
     }
     fr_free(text);
     return st;
@@ -186,11 +189,13 @@ static void write_svg(FILE *out, curves *all, const char *title) {
     legend(out, p.top - 14, all);
     draw(&p, &all->loss, "loss");
     draw(&p, &all->unseen, "unseen");
-    p = (panel){.out = out, .top = 430, .height = 150, .steps = p.steps};
-    include(&p, &all->speed);
-    p.hi *= 1.05;
-    axes(&p, "tokens a second");
-    draw(&p, &all->speed, "speed");
+    if (all->speed.count) {
+        p = (panel){.out = out, .top = 430, .height = 150, .steps = p.steps};
+        include(&p, &all->speed);
+        p.hi *= 1.05;
+        axes(&p, "tokens a second");
+        draw(&p, &all->speed, "speed");
+    }
     fprintf(out, "</svg>\n");
 }
 
