@@ -218,13 +218,13 @@ static json_t *targets(const fr_lora *l) {
     return list;
 }
 
-static fr_status write_config(const fr_lora *l, const char *path) {
+static fr_status write_config(const fr_lora *l, const char *base, const char *path) {
     /* rsLoRA's scale and ours differ: alpha is written so that alpha / r is the scale in use. */
-    json_t *j = json_pack("{s:s,s:s,s:i,s:f,s:f,s:s,s:b,s:b,s:b,s:b,s:n,s:o?}", "peft_type", "LORA",
+    json_t *j = json_pack("{s:s,s:s,s:i,s:f,s:f,s:s,s:b,s:b,s:b,s:b,s:s?,s:o}", "peft_type", "LORA",
                           "task_type", "CAUSAL_LM", "r", l->rank, "lora_alpha",
                           (double)(l->scale * (float)l->rank), "lora_dropout", 0.0, "bias", "none",
                           "fan_in_fan_out", 0, "use_rslora", 0, "use_dora", 0, "inference_mode", 1,
-                          "base_model_name_or_path", "target_modules", targets(l));
+                          "base_model_name_or_path", base, "target_modules", targets(l));
     fr_status st = j ? fr_json_save(j, path) : FR_NOMEM;
     fr_json_free(j);
     return st;
@@ -249,12 +249,12 @@ static fr_status write_weights(const fr_lora *l, const char *path) {
     return st;
 }
 
-fr_status fr_lora_save(const fr_lora *l, const char *dir) {
+fr_status fr_lora_save(const fr_lora *l, const char *base, const char *dir) {
     char *config = fr_path_join(dir, "adapter_config.json"),
          *weights = fr_path_join(dir, "adapter_model.safetensors");
     fr_status st = config && weights ? fr_make_dirs(dir) : FR_NOMEM;
     if (!st) st = write_weights(l, weights);
-    if (!st) st = write_config(l, config);
+    if (!st) st = write_config(l, base, config);
     fr_free(config);
     fr_free(weights);
     return st;

@@ -17,7 +17,8 @@ bool fr_lora_trains(const char *param, void *unused);
 /* A copy of what stands in a session under PEFT's names. */
 fr_status fr_lora_take(fr_session *s, const fr_graph *g, float alpha, fr_lora **out);
 fr_status fr_lora_open(const char *dir, fr_lora **out);
-fr_status fr_lora_save(const fr_lora *l, const char *dir);
+/* base: the model that it belongs to, for the file; may be NULL. */
+fr_status fr_lora_save(const fr_lora *l, const char *base, const char *dir);
 void fr_lora_free(fr_lora *l);
 size_t fr_lora_count(const fr_lora *l); /* matrices that it changes */
 int fr_lora_rank(const fr_lora *l);

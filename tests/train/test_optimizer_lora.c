@@ -211,7 +211,7 @@ static double farthest(const char *a, const char *b, size_t bytes, fr_dtype type
 static void check_merge(fr_dtype type) {
     float adapted, merged;
     fr_lora *trained = adapter(5, type, &adapted), *l;
-    ok(fr_lora_save(trained, "adapter"));
+    ok(fr_lora_save(trained, "base", "adapter"));
     ok(fr_lora_open("adapter", &l)); /* what was saved is what comes back */
     fr_lora_free(trained);
     assert_int_equal(fr_lora_rank(l), RANK);
