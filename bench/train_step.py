@@ -197,7 +197,7 @@ def compare(kind, threads):
             line += f"  ours is {statistics.median(b / a for a, b in zip(times['ours'], t)):.2f} times as fast " \
                     f"(shortest: {min(t) / min(times['ours']):.2f})"
         print(line, flush=True)
-    print("  losses: " + ", ".join(f"{k} " + " ".join(f"{x:.4f}" for x in v[:3]) for k, v in losses.items()))
+    print("  losses, the first three and the last: " + ", ".join(f"{k} " + " ".join(f"{x:.4f}" for x in [*v[:3], v[-1]]) for k, v in losses.items()))
 
 
 for threads in args.threads.split(","):
