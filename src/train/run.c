@@ -140,6 +140,15 @@ static void report(run *r, float norm) {
     r->line_at = now;
 }
 
+/* Of the type of the weights. On a machine that others use too, one reading may be far too low, so it is taken
+ * again at every look, and the largest counts. */
+static void measure_peak(run *r) {
+    fr_peaks peaks;
+    fr_peaks_measure_floats(r->o->pool, &peaks);
+    bool pairs = r->job.model_opts.weights == FR_BF16 && peaks.bf16[1] > 0;
+    r->peak = FR_MAX_OF(r->peak, pairs ? peaks.bf16[1] : peaks.f32[1]);
+}
+
 static fr_status draw(const run *r) {
     char params[32], title[200];
     const char *slash = strrchr(r->o->out, '/'), *name = slash && slash[1] ? slash + 1 : r->o->out;
@@ -153,12 +162,14 @@ static fr_status validate(run *r) {
     double begin = fr_now();
     FR_TRY(fr_learner_validate(r->learner, &r->metrics.validation));
     r->metrics.validated = step_of(r);
+    measure_peak(r);
     double now = fr_now();
     r->aside += now - begin;
-    fr_metrics_write(&r->metrics, "{\"step\": %lld, \"validation_loss\": %.6f, \"seconds\": %.2f}",
-                     (long long)step_of(r), r->metrics.validation,
-                     r->metrics.seconds + now - r->start);
-    /* One that cannot be drawn is a failure at the end only. */
+    fr_metrics_write(
+        &r->metrics,
+        "{\"step\": %lld, \"validation_loss\": %.6f, \"seconds\": %.2f, \"peak\": %.4g}",
+        (long long)step_of(r), r->metrics.validation, r->metrics.seconds + now - r->start, r->peak);
+    /* Curves that cannot be drawn are a failure at the end only. */
     if (r->o->plot && step_of(r) >= r->job.log_every && draw(r)) fr_message_clear();
     return FR_OK;
 }
@@ -272,13 +283,6 @@ static fr_status finish(run *r) {
     return FR_OK;
 }
 
-static double peak_for(const run *r) {
-    fr_peaks peaks;
-    fr_peaks_measure_floats(r->o->pool, &peaks);
-    bool pairs = r->job.model_opts.weights == FR_BF16 && peaks.bf16[1] > 0;
-    return pairs ? peaks.bf16[1] : peaks.f32[1];
-}
-
 static fr_status train(run *r) {
     FR_TRY(make_paths(r));
     if (r->o->resume && !fr_path_exists(r->settings))
@@ -293,7 +297,7 @@ static fr_status train(run *r) {
     FR_TRY(fr_metrics_open(r->metrics_path, step, &r->metrics));
     FR_TRY(fr_feeder_new(&r->learner->data, (uint64_t)(step * r->job.accumulate), (int)r->job.ahead,
                          &r->feeder));
-    r->peak = peak_for(r);
+    measure_peak(r);
     write_head(r);
     FR_TRY(loop(r));
     return finish(r);
