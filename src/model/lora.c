@@ -136,6 +136,7 @@ static fr_status read_config(const fr_json *c, fr_lora *l, bool *root) {
     FR_TRY(fr_json_i64(c, "r", 8, &rank));
     FR_TRY(fr_json_bool(c, "use_rslora", false, root));
     FR_TRY(refuse_set(c, "use_dora"));
+    FR_TRY(refuse_set(c, "lora_bias"));
     FR_TRY(refuse_set(c, "fan_in_fan_out"));
     if (strcmp(kind, "LORA"))
         return fr_fail(FR_UNSUPPORTED, "the adapter is of the kind \"%s\", not LORA", kind);

@@ -277,6 +277,54 @@ static void test_several(void **state) {
     stop(&p);
 }
 
+/* ---- what PEFT wrote: tests/oracle/lora.py ---- */
+
+static void fill(const char *name, const fr_tensor *t) {
+    uint32_t h = 2166136261u;
+    float *x = t->data;
+    for (const char *c = name; *c; c++) h = (h ^ (uint8_t)*c) * 16777619u;
+    for (uint32_t i = 0; i < (uint32_t)fr_values(t); i++) {
+        float v = (float)(((h ^ (i * 2654435761u)) * 2246822519u) >> 16) / 65536 - 0.5f;
+        x[i] = t->rank == 1 ? 1 + v / 8 : v / 2;
+    }
+}
+
+static float language_loss(plain *p) {
+    float loss;
+    batch(0, 1);
+    for (int i = 0; i < BATCH * TOKENS; i++) ids[i] = (i * i * 5 + 3) % VOCAB;
+    for (int i = 0; i < BATCH * TOKENS; i++) target[i] = i % TOKENS < TOKENS - 1 ? ids[i + 1] : -1;
+    fr_tensor in[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, ids),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, target),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){TOKENS, 1}, pos)};
+    ok(fr_session_run(p->s, in, 3));
+    ok(fr_tensor_to_f32(fr_session_output(p->s, "loss"), &loss));
+    return loss;
+}
+
+static void test_peft(void **state) {
+    (void)state;
+    plain p = base(FR_F32);
+    fr_lora *l;
+    char *text;
+    size_t bytes;
+    double alone, with;
+    for (fr_val v = 1; (size_t)v < p.g->value_count; v++)
+        if (fr_value_of(p.g, v)->kind == FR_VALUE_PARAM)
+            fill(fr_value_of(p.g, v)->name, fr_session_tensor(p.s, v));
+    fr_session_params_changed(p.s);
+    ok(fr_read_file(FR_TESTS_DIR "/golden/train/adapter/loss.txt", 0, &text, &bytes));
+    assert_int_equal(sscanf(text, "%lf %lf", &alone, &with), 2);
+    assert_float_equal(language_loss(&p), alone, 1e-5);
+    ok(fr_lora_open(FR_TESTS_DIR "/golden/train/adapter", &l));
+    assert_int_equal(fr_lora_count(l), 10);
+    ok(fr_lora_merge(l, 1, p.s, p.g, NULL));
+    assert_float_equal(language_loss(&p), with, 1e-5);
+    fr_lora_free(l);
+    fr_free(text);
+    stop(&p);
+}
+
 /* ---- refusals ---- */
 
 static void write_adapter(const char *config, const char *name_a, const char *name_b,
@@ -304,6 +352,7 @@ static void test_refusals(void **state) {
     (void)state;
     fr_lora *l;
     refuse(CONFIG(", \"use_dora\": true"), "use_dora");
+    refuse(CONFIG(", \"lora_bias\": true"), "lora_bias");
     refuse(CONFIG(", \"bias\": \"all\""), "a bias");
     refuse(CONFIG(", \"rank_pattern\": {\"q\": 4}"), "several ranks");
     refuse("{\"peft_type\": \"IA3\"}", "\"IA3\"");
@@ -340,9 +389,9 @@ static void test_refusals(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_adapters_alone),
-                                       cmocka_unit_test(test_resume), cmocka_unit_test(test_merge),
-                                       cmocka_unit_test(test_several),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_adapters_alone), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_merge),          cmocka_unit_test(test_several),
+        cmocka_unit_test(test_peft),           cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
