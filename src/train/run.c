@@ -27,7 +27,8 @@ typedef struct run {
     fr_metrics metrics;
     int lock; /* the folder */
     fr_progress progress;
-    double peak; /* operations a second that this machine can do in the type of the weights */
+    double peak;     /* operations a second that this machine can do in the type of the weights */
+    double measured; /* when */
     double start, saved;       /* when the loop began; when the last checkpoint was written */
     int64_t first, saved_step; /* the step it began at */
     double loss_sum, aside;    /* since the last line: losses, and seconds not spent on steps */
@@ -141,9 +142,11 @@ static void report(run *r, float norm) {
 }
 
 /* Of the type of the weights. On a machine that others use too, one reading may be far too low, so it is taken
- * again at every look, and the largest counts. */
+ * again at looks that are a minute apart, and the largest counts. */
 static void measure_peak(run *r) {
     fr_peaks peaks;
+    if (r->peak > 0 && fr_now() - r->measured < 60) return;
+    r->measured = fr_now();
     fr_peaks_measure_floats(r->o->pool, &peaks);
     bool pairs = r->job.model_opts.weights == FR_BF16 && peaks.bf16[1] > 0;
     r->peak = FR_MAX_OF(r->peak, pairs ? peaks.bf16[1] : peaks.f32[1]);

@@ -104,12 +104,15 @@ static void same_losses(const char *a, const char *b) {
 
 static void test_threads(void **state) {
     (void)state;
-    ok(train(&(call){.out = "one", .threads = 1}));
-    for (int threads = 2; threads <= 4; threads += 2) {
-        ok(train(&(call){.out = "many", .threads = threads}));
-        same_training("one", "many");
-        same_losses("one", "many");
-        remove_all("many");
+    static const char *const types[] = {"weights=bf16", "weights=f32"};
+    for (size_t i = 0; i < FR_COUNT(types); i++) {
+        ok(train(&(call){.out = "one", .threads = 1, .set = {types[i]}}));
+        for (int threads = 2; threads <= 4; threads += 2) {
+            ok(train(&(call){.out = "many", .threads = threads, .set = {types[i]}}));
+            same_training("one", "many");
+            same_losses("one", "many");
+            remove_all("many");
+        }
     }
     ok(train(&(call){.out = "other", .set = {"seed=2"}}));
     size_t a, b;
