@@ -175,6 +175,31 @@ static void test_eight_bits(void **state) {
     check("adamw8", (fr_train_opts){.optimizer = FR_ADAMW8}, 1e-3);
 }
 
+/* Small gradients beside a large one: their squares are below the smallest value of the map. They may
+ * go slower than in f32, not faster. */
+static void test_small_beside_large(void **state) {
+    (void)state;
+    enum { N = 64, LONG = 100 };
+    static float x[N * N];
+    fr_graph *g = fr_graph_new();
+    fr_val p = fr_param(g, "w", FR_F32, 2, (int64_t[]){N, N});
+    fr_val in = fr_input(g, "x", FR_F32, 2, (int64_t[]){N, N});
+    fr_trainer *t;
+    fr_train_opts o = {.optimizer = FR_ADAMW8, .lr = 0.01f};
+    ok(fr_trainer_new(g, fr_reduce(g, fr_mul(g, p, in), FR_SUM, 3, false), &o, NULL, &t));
+    ok(fr_session_init_random(fr_trainer_session(t), 1, 0));
+    for (int i = 0; i < N * N; i++) x[i] = i % 256 ? 1e-4f : 1;
+    fr_tensor tensor = fr_tensor_make(FR_F32, 2, (int64_t[]){N, N}, x);
+    for (int i = 0; i < LONG; i++) ok(fr_trainer_step(t, &tensor, 1, NULL, NULL));
+    const float *w = fr_session_tensor(fr_trainer_session(t), p)->data;
+    for (int i = 0; i < N * N; i++) {
+        assert_true(w[i] < 0 && w[i] > -1.01f);
+        if (i % 256 == 0) assert_float_equal(w[i], -1, 0.01);
+    }
+    fr_trainer_free(t);
+    fr_graph_free(g);
+}
+
 /* Blocks of one value keep all bits, whichever way they are kept. */
 static void test_blocks_of_one(void **state) {
     (void)state;
@@ -215,9 +240,9 @@ static void test_rank_one(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_adamw), cmocka_unit_test(test_came),
-                                       cmocka_unit_test(test_eight_bits),
-                                       cmocka_unit_test(test_blocks_of_one),
-                                       cmocka_unit_test(test_rank_one)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_adamw),         cmocka_unit_test(test_came),
+        cmocka_unit_test(test_eight_bits),    cmocka_unit_test(test_small_beside_large),
+        cmocka_unit_test(test_blocks_of_one), cmocka_unit_test(test_rank_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
