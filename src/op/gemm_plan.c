@@ -11,6 +11,7 @@
 #define TASK_WIDTH   8         /* panels of B at least, where there are many of A */
 #define ALONE_PANELS 24        /* so few panels of A are one task */
 #define TASKS        8         /* at least, where tasks pack their own B */
+#define MANY_TASKS   12        /* of long sums, where there is enough to do */
 #define TASK_CYCLES  60000     /* a task shorter than this is not worth the pool */
 
 static fr_gemm_kind choose_kind(const fr_gemm *g, const fr_gemm_kernels *kern) {
@@ -69,6 +70,11 @@ static void choose_tasks(gemm_plan *p) {
     int64_t rows = FR_MIN(p->m_block * p->mr, FR_MAX_OF(p->g->m, 1));
     int64_t cycles = FR_MAX_OF(p->k_chunk, 8) * FR_MAX_OF(2 * rows, 8);
     p->n_block = FR_MIN(FR_MAX_OF(TASK_CYCLES / cycles, p->m_block > 2 ? TASK_WIDTH : 1), n_panels);
+    /* Long sums of few values, as in gradients of weights: narrower tasks, so that all threads have some. */
+    int64_t m_tasks = gemm_div_up(m_panels, p->m_group);
+    while (p->n_block > 2 && cycles * p->n_block > 4 * TASK_CYCLES &&
+           m_tasks * gemm_div_up(n_panels, p->n_block) < MANY_TASKS)
+        p->n_block = gemm_div_up(p->n_block, 2);
 }
 
 gemm_plan gemm_plan_make(const fr_gemm *g) {
