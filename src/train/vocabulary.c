@@ -51,16 +51,28 @@ static fr_status from_recipe(const char *path, fr_tokenizer **out) {
     return st;
 }
 
+/* From the recipe's folder on; else a recipe of that name among those that come with Frugal: the recipe may be one
+ * that a training left in its own folder. */
+static char *path_of(const fr_recipe *r, const char *name) {
+    char *path = *name == '/' ? fr_strdup(name) : fr_path_join(fr_recipe_folder(r), name), *found;
+    if (!path || fr_path_exists(path) || strchr(name, '/') || !fr_path_has_suffix(name, ".recipe"))
+        return path;
+    char *stem = fr_format("%.*s", (int)(strlen(name) - strlen(".recipe")), name);
+    found = stem ? fr_recipe_find(stem) : NULL;
+    fr_free(stem);
+    if (!found) return path;
+    fr_free(path);
+    return found;
+}
+
 fr_status fr_vocabulary_get(const fr_recipe *r, const fr_job *job, fr_tokenizer **out) {
-    const char *name = job->tokenizer;
     char *path;
     *out = NULL;
-    if (!name) { /* the base has one */
+    if (!job->tokenizer) /* the base has one */
         FR_TRY(fr_model_find(job->base, &path));
-    } else {
-        path = *name == '/' ? fr_strdup(name) : fr_path_join(fr_recipe_folder(r), name);
-        if (!path) return FR_NOMEM;
-    }
+    else
+        path = path_of(r, job->tokenizer);
+    if (!path) return FR_NOMEM;
     fr_status st =
         fr_path_has_suffix(path, ".recipe") ? from_recipe(path, out) : fr_tokenizer_open(path, out);
     fr_free(path);

@@ -39,6 +39,9 @@ out_has 'model.layers.1.mlp.down_proj.weight'
 grep -q '^width = 32$' one/recipe || complain "the recipe does not have its --set"
 grep -q '^beta1 = 0.9$' one/recipe || complain "the recipe does not have what it left open"
 
+expect 0 train one/recipe -o again --quiet
+same one again
+
 # kill -9 behind a checkpoint, with half a line in the metrics for good measure; then it goes on by itself.
 what="train, killed"
 "$frugal" train tiny $less --set checkpoint_every=1 -o killed --quiet >out 2>err &
