@@ -107,7 +107,7 @@ static void grad_piece(void *arg, size_t piece) {
     bool direct = x->dtype == FR_F32 && c->in[1].dtype == FR_F32;
     if (fr_has(c, 2)) direct &= c->in[2].dtype == FR_F32;
     row_arg a = {.c = c, .n = n, .most = direct ? n : FR_BLOCK};
-    float *part = (float *)c->scratch + piece * 2 * n;
+    float *part = attr->want ? (float *)c->scratch + piece * 2 * n : NULL;
     if (attr->want) memset(part, 0, 2 * n * sizeof *part);
     if (attr->want & 1) a.dweight = part;
     if (attr->want & 2) a.dbias = part + n;
