@@ -2,8 +2,8 @@
  * Geijn 2008, Van Zee and van de Geijn 2015): panels packed in the order in which the kernel reads
  * them, blocks sized for the caches. See gemm_plan.h for how a product is cut.
  *
- * Every chunk is two runs of the pool: the panels of A (and of B, unless they came packed or the
- * tasks pack their own), then the tasks over C. Short work is done in place. */
+ * Every chunk is two runs of the pool: the panels of A and of B, unless they came packed or the
+ * tasks pack their own, then the tasks over C. Short work is done in place. */
 #include <string.h>
 
 #include "op/gemm_plan.h"
@@ -43,22 +43,29 @@ static int64_t panels_together(const chunk *c) {
     return c->p->g->ta ? PACK_PANELS_A : 1;
 }
 
-/* Some panels of a block; where k goes from row to row some steps of all at a time, while their lines are at
- * hand. */
+/* Panels i0 .. i1 - 1 of a block to where `out` has the first of them; where k goes from row to row some steps of
+ * all at a time, while their lines are at hand. */
+static void pack_panels(const chunk *c, int64_t i0, int64_t i1, int64_t s, int64_t length,
+                        void *temp, char *out) {
+    const gemm_plan *p = c->p;
+    int64_t most = p->g->ta ? PACK_STEPS_A : FR_MAX_OF(length, 1);
+    for (int64_t at = 0; at < length; at += most)
+        for (int64_t i = i0; i < i1; i++) {
+            int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
+            int64_t to = (i - i0) * p->mr * length + at * rows;
+            gemm_pack_a_panel(p, c->row + i * p->mr, rows, c->step + s + at,
+                              FR_MIN(most, length - at), temp, out + (size_t)to * p->a_lane);
+        }
+}
+
 static void pack_a_item(void *arg, size_t thread, size_t item) {
     const chunk *c = arg;
     const gemm_plan *p = c->p;
     int64_t blocks = blocks_of(c), i0 = (int64_t)item / blocks * panels_together(c);
     int64_t i1 = FR_MIN(i0 + panels_together(c), gemm_div_up(c->rows, p->mr));
     int64_t s = (int64_t)item % blocks * p->block, length = FR_MIN(p->block, c->steps - s);
-    int64_t most = p->g->ta ? PACK_STEPS_A : FR_MAX_OF(length, 1);
-    for (int64_t at = 0; at < length; at += most)
-        for (int64_t i = i0; i < i1; i++) {
-            int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
-            gemm_pack_a_panel(p, c->row + i * p->mr, rows, c->step + s + at,
-                              FR_MIN(most, length - at), c->threads + thread * p->thread_bytes,
-                              a_panel(c, i, s, length) + (size_t)(at * rows) * p->a_lane);
-        }
+    pack_panels(c, i0, i1, s, length, c->threads + thread * p->thread_bytes,
+                a_panel(c, i0, s, length));
 }
 
 static void pack_a(chunk *c, fr_pool *pool) {
@@ -91,7 +98,9 @@ static void pack_b(chunk *c, fr_pool *pool) {
 /* What a tile needs beside its place: one block of k, steps s .. s + length - 1 of the chunk. */
 typedef struct block {
     int64_t s, length;
-    char *own; /* this thread's panels of B, NULL: those of the chunk */
+    char *own;   /* this thread's panels of B, NULL: those of the chunk */
+    char *own_a; /* its panels of A from `first_a` on, NULL: those of the chunk */
+    int64_t first_a;
 } block;
 
 /* The tile's sums over the block. With `fresh` its panel of B is not packed yet: full panels of f32
@@ -101,6 +110,7 @@ static void sums(const chunk *c, const block *k, int64_t i, int64_t col, void *b
     const gemm_plan *p = c->p;
     const fr_gemm *g = p->g;
     const void *a = a_panel(c, i, k->s, k->length);
+    if (k->own_a) a = k->own_a + (size_t)((i - k->first_a) * p->mr * k->length) * p->a_lane;
     int rows = (int)FR_MIN(c->rows - i * p->mr, p->mr);
     int64_t step = c->step + k->s;
     if (fresh && p->kern->first && p->kind == FR_GEMM_F32 && !g->tb && g->n - col >= p->nr) {
@@ -158,16 +168,20 @@ static void task(void *arg, size_t thread, size_t item) {
             j0 = (int64_t)item / c->m_tasks * p->n_block;
     int64_t i1 = FR_MIN(i0 + p->m_group, gemm_div_up(c->rows, p->mr));
     int64_t j1 = FR_MIN(j0 + p->n_block, gemm_div_up(c->cols, p->nr));
-    int64_t group = i1 - i0 == 1 ? 1 : j1 - j0;
-    block k = {.own = p->own_b ? c->threads + thread * p->thread_bytes : NULL};
+    int64_t group = i1 - i0 == 1 && !p->own_a ? 1 : j1 - j0;
+    char *own = c->threads + thread * p->thread_bytes;
+    block k = {.own = p->own_b ? own : NULL, .own_a = p->own_a ? own : NULL};
     for (int64_t g = j0; g < j1; g += group) {
         k.s = 0;
         do { /* once even when k is 0 */
             k.length = FR_MIN(p->block, c->steps - k.s);
-            for (int64_t ib = i0; ib < i1; ib += p->m_block)
+            for (int64_t ib = i0; ib < i1; ib += p->m_block) {
+                int64_t ie = FR_MIN(ib + p->m_block, i1);
+                k.first_a = ib;
+                if (k.own_a) pack_panels(c, ib, ie, k.s, k.length, NULL, k.own_a);
                 for (int64_t j = g; j < g + group; j++)
-                    for (int64_t i = ib; i < FR_MIN(ib + p->m_block, i1); i++)
-                        tile(c, &k, i, j, j - g, k.own && i == i0);
+                    for (int64_t i = ib; i < ie; i++) tile(c, &k, i, j, j - g, k.own && i == i0);
+            }
             k.s += p->block;
         } while (k.s < c->steps);
     }
@@ -197,7 +211,7 @@ static void columns(chunk *c, bool b_ready, fr_pool *pool) {
             c->b = c->b_out;
             pack_b(c, pool);
         }
-        pack_a(c, pool);
+        if (!p->own_a) pack_a(c, pool);
         multiply(c, pool);
         c->step += p->k_chunk;
     } while (c->step < p->steps);

@@ -9,6 +9,9 @@
 #define PARTIAL      (4 << 20) /* values of C that wait at most */
 #define TASK_PANELS  8         /* of A: with a block of k they fill half of the second cache */
 #define TASK_WIDTH   8         /* panels of B at least, where there are many of A */
+#define OWN_A_WIDTH  32        /* panels of B that a task streams past its own A */
+#define OWN_A_STEPS  64        /* shorter sums are over before the second cache matters */
+#define OWN_A_PANELS 48        /* of A, so that there are enough tasks */
 #define ALONE_PANELS 24        /* so few panels of A are one task */
 #define TASKS        8         /* at least, where tasks pack their own B */
 #define MANY_TASKS   12        /* of long sums, where there is enough to do */
@@ -55,6 +58,15 @@ static bool choose_own_b(const gemm_plan *p) {
     return p->kind == FR_GEMM_F32 && !g->tb && p->kern->first;
 }
 
+/* Where one task works on all columns, nobody else wants its rows: packed just before they are used they stay in
+ * the second cache. */
+static bool choose_own_a(const gemm_plan *p) {
+    int64_t n_panels = p->n_chunk / p->nr, m_panels = p->m_chunk / p->mr;
+    return !p->own_b && !p->g->a_rows && p->n_chunk >= p->g->n && n_panels <= OWN_A_WIDTH &&
+           m_panels >= OWN_A_PANELS && p->steps >= OWN_A_STEPS &&
+           !(p->kind == FR_GEMM_F32_BF16 && p->g->a_type == FR_BF16);
+}
+
 /* A step of a tile takes a cycle for each multiply-add, and at least as long as its B takes to
  * come. */
 static void choose_tasks(gemm_plan *p) {
@@ -65,6 +77,11 @@ static void choose_tasks(gemm_plan *p) {
         bool alone = m_panels <= ALONE_PANELS;
         int64_t parts = alone ? 1 : gemm_div_up(TASKS, gemm_div_up(n_panels, p->n_block));
         p->m_group = multiple(gemm_div_up(m_panels, parts), p->m_block);
+        return;
+    }
+    if (p->own_a) {
+        p->n_block = n_panels;
+        p->m_block = p->m_group = even(m_panels, FR_MIN(TASK_PANELS, m_panels / MANY_TASKS));
         return;
     }
     int64_t rows = FR_MIN(p->m_block * p->mr, FR_MAX_OF(p->g->m, 1));
@@ -95,14 +112,17 @@ gemm_plan gemm_plan_make(const fr_gemm *g) {
     p.partial = p.steps > p.block && !(fused && plain && g->n % p.nr == 0);
     p.direct = plain && !p.partial;
     choose_chunks(&p, fused);
+    p.own_a = choose_own_a(&p);
     choose_tasks(&p);
 
-    p.a_bytes = fr_round_up((size_t)(p.m_chunk * p.k_chunk) * p.a_lane, FR_ALIGN);
+    if (!p.own_a) p.a_bytes = fr_round_up((size_t)(p.m_chunk * p.k_chunk) * p.a_lane, FR_ALIGN);
     if (!g->b_packed && !p.own_b)
         p.b_bytes = fr_round_up((size_t)(p.n_chunk * p.k_chunk) * 4, FR_ALIGN);
     if (p.partial) p.partial_bytes = fr_round_up((size_t)(p.m_chunk * p.n_chunk) * 4, FR_ALIGN);
     p.thread_bytes = gemm_temp_bytes(&p);
     size_t own = (size_t)(p.n_block * p.nr * FR_MIN(p.block, p.k_chunk)) * 4;
+    size_t own_a = (size_t)(p.m_block * p.mr * FR_MIN(p.block, p.k_chunk)) * p.a_lane;
+    if (p.own_a) p.thread_bytes = fr_round_up(own_a, FR_ALIGN);
     if (p.own_b) p.thread_bytes = FR_MAX_OF(p.thread_bytes, fr_round_up(own, FR_ALIGN));
     return p;
 }

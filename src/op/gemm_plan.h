@@ -34,12 +34,13 @@ typedef struct gemm_plan {
     int64_t m_group; /* panels of A in a task */
     int64_t m_block; /* panels of A that lie in the second cache together */
     int64_t n_block; /* panels of B in a task */
+    bool own_a;      /* a task packs the A it needs a block at a time, in its thread's scratch */
     bool own_b;      /* a task packs the B it needs, in its thread's scratch */
     bool direct;     /* sums go to C at once */
     bool partial;    /* sums wait in scratch between blocks of k */
     /* Scratch: */
     size_t a_bytes, b_bytes, partial_bytes;
-    size_t thread_bytes; /* for each thread: gemm_temp_bytes, or the B of a task */
+    size_t thread_bytes; /* for each thread: gemm_temp_bytes, or the A or B of a task */
 } gemm_plan;
 
 gemm_plan gemm_plan_make(const fr_gemm *g);
