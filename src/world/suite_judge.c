@@ -59,8 +59,9 @@ static fr_verdict unreadable(const char *path) {
     fr_verdict v = {.wrong = FR_WRONG_FILE};
     const char *why = fr_message();
     if (!strncmp(why, path, strlen(path))) why += strlen(path);
-    why += strspn(why, ": ");
-    snprintf(v.reason, sizeof v.reason, "%s", *why ? why : "it cannot be read");
+    const char *who = *why == ' ' ? "it" : "";
+    if (*why == ':') why += strspn(why, ": ");
+    snprintf(v.reason, sizeof v.reason, "%s%s", who, *why ? why : "it cannot be read");
     for (char *c = v.reason; *c; c++)
         if ((unsigned char)*c >= 0x80) *c = '?';
     fr_message_clear();

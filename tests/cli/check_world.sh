@@ -81,7 +81,7 @@ out_has '^2 of 3 pictures could not be read'
 out_has 'unreadable file'
 head -2 empty/results.jsonl | tail -1 >out
 json_holds 'd["filename"] == "00001/samples/0000.png" and d["correct"] is False and d["details"] == []
-    and d["reason"].startswith("is ") and "64 x 64" in d["reason"]'
+    and d["reason"].startswith("it is ") and "64 x 64" in d["reason"]'
 expect 1 world suite -o right
 err_has 'there already'
 expect 1 world suite

@@ -358,7 +358,7 @@ static void test_unreadable(void **state) {
     assert_int_equal(r.score[1].right + r.score[2].right + r.score[4].right + r.score[5].right, 5);
     assert_int_equal(r.score[0].right + r.score[3].right, 4);
     assert_int_equal(fr_read_file(in_folder("broken/results.jsonl"), 0, &text, &bytes), FR_OK);
-    assert_non_null(strstr(text, "\"reason\": \"is 1 x 1 pixels; pictures of the world are"));
+    assert_non_null(strstr(text, "\"reason\": \"it is 1 x 1 pixels; pictures of the world are"));
     assert_null(strstr(text, in_folder("broken")));
     fr_free(text);
 }
