@@ -187,10 +187,35 @@ fr_status fr_learner_validate(fr_learner *l, double *loss) {
 
 /* ---- the folder ---- */
 
+/* {"bos_token": "<bos>"}, for those who have only the names of tokens. */
+static fr_status add_name(fr_json *j, const char *key, const fr_tokenizer *t, int32_t id) {
+    char *name;
+    size_t bytes;
+    if (id < 0) return FR_OK;
+    FR_TRY(fr_tokenizer_decode(t, &id, 1, true, &name, &bytes));
+    bool good = json_object_set_new(j, key, json_stringn(name, bytes)) == 0;
+    fr_free(name);
+    return good ? FR_OK : FR_NOMEM;
+}
+
+static fr_status write_names(const fr_learner *l, const char *path) {
+    fr_json *j = json_pack("{s:s, s:I, s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
+                           "model_max_length", (json_int_t)l->model.context,
+                           "clean_up_tokenization_spaces", 0);
+    fr_status st = j ? add_name(j, "bos_token", l->tokenizer, l->model.bos) : FR_NOMEM;
+    if (!st) st = add_name(j, "eos_token", l->tokenizer, l->model.eos);
+    if (!st) st = fr_json_save(j, path);
+    fr_json_free(j);
+    return st;
+}
+
 static fr_status write_tokenizer(const fr_learner *l, const char *folder) {
     char *path = fr_path_join(folder, "tokenizer.json");
-    fr_status st = path ? fr_tokenizer_save(l->tokenizer, path) : FR_NOMEM;
+    char *names = fr_path_join(folder, "tokenizer_config.json");
+    fr_status st = path && names ? fr_tokenizer_save(l->tokenizer, path) : FR_NOMEM;
+    if (!st) st = write_names(l, names);
     fr_free(path);
+    fr_free(names);
     return st;
 }
 

@@ -27,6 +27,7 @@ out_has '^data: waited '
 for file in recipe tokenizer.json metrics.jsonl curves.svg model/config.json model/tokenizer.json model/model.safetensors; do
     [ -s "one/$file" ] || complain "there is no $file"
 done
+grep -q '"bos_token": "<bos>"' one/model/tokenizer_config.json || complain "no names of tokens"
 cmp -s words/tokenizer.json one/model/tokenizer.json || complain "the recipe's tokenizer is another one"
 expect 0 train tiny $less -o four --quiet --threads 4
 silent_out
