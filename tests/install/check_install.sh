@@ -21,7 +21,8 @@ prefix=$dir/prefix
 lib=$(dirname "$(find "$prefix" -name 'libfrugal.so' | head -n1)")
 for file in bin/frugal include/frugal/frugal.h share/man/man1/frugal.1 \
     share/bash-completion/completions/frugal share/zsh/site-functions/_frugal \
-    share/fish/vendor_completions.d/frugal.fish share/doc/frugal/LICENSE; do
+    share/fish/vendor_completions.d/frugal.fish share/doc/frugal/LICENSE \
+    share/frugal/recipes/tales.recipe; do
     [ -f "$prefix/$file" ] || fail "$file was not installed"
 done
 for file in libfrugal.so.0 libfrugal.a pkgconfig/frugal.pc cmake/frugal/frugalConfig.cmake \
