@@ -9,6 +9,11 @@ bool fr_path_is_dir(const char *path);
 bool fr_path_has_suffix(const char *path, const char *suffix);
 char *fr_path_join(const char *dir, const char *name); /* fr_free it */
 fr_status fr_make_dirs(const char *path);
+/* The folder of what comes with the program, by kind ("models", "recipes"), that holds the path `probe`: the one that
+ * an environment variable names, the kind's own folder here, in the tree where the program was built, or where it is
+ * installed. NULL: none; where: the folders that were looked at. fr_free it. */
+char *fr_shipped_folder(const char *kind, const char *variable, const char *probe, char *where,
+                        size_t bytes);
 /* Names in a folder, sorted, without . and ..; free with fr_list_free. */
 fr_status fr_list_dir(const char *path, char ***names, size_t *count);
 void fr_list_free(char **names, size_t count);

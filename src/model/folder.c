@@ -1,49 +1,12 @@
 /* folder.c: finding, opening and writing a model's folder. */
 #include "model/folder.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- finding ---- */
 
-/* The folder of the running program, without a slash at the end; "" where the system does not say. */
-static void program_dir(char *out, size_t bytes) {
-    ssize_t n = readlink("/proc/self/exe", out, bytes - 1);
-    out[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(out, '/');
-    if (slash)
-        *slash = 0;
-    else
-        *out = 0;
-}
-
-static bool holds_model(const char *path) {
-    char *config = fr_path_join(path, "config.json");
-    bool good = config && fr_path_exists(config);
-    fr_free(config);
-    return good;
-}
-
-/* Looks in one folder of models; notes where it looked. */
-static bool look(const char *dir, const char *below, const char *name, char *where, size_t bytes,
-                 char **path) {
-    char full[1024];
-    size_t at = strlen(where);
-    if (!dir || !*dir || snprintf(full, sizeof full, "%s%s", dir, below) >= (int)sizeof full)
-        return false;
-    snprintf(where + at, bytes - at, "%s%s", at ? ", " : "", full);
-    char *candidate = fr_path_join(full, name);
-    if (candidate && holds_model(candidate)) {
-        *path = candidate;
-        return true;
-    }
-    fr_free(candidate);
-    return false;
-}
-
 fr_status fr_model_find(const char *name, char **path) {
-    char program[600], where[2048] = "";
+    char where[2048];
     *path = NULL;
     if (!name || !*name) return fr_fail(FR_INVALID, "The model has no name.");
     if (fr_path_exists(name)) {
@@ -51,16 +14,19 @@ fr_status fr_model_find(const char *name, char **path) {
         return *path ? FR_OK : FR_NOMEM;
     }
     if (strchr(name, '/')) return fr_fail(FR_IO, "There is no model at %s.", name);
-    program_dir(program, sizeof program);
-    if (look(getenv("FRUGAL_MODELS"), "", name, where, sizeof where, path) ||
-        look("models", "", name, where, sizeof where, path) ||
-        look(program, "/../../models", name, where, sizeof where, path) ||
-        look(program, "/../share/frugal/models", name, where, sizeof where, path))
-        return FR_OK;
-    return fr_fail(FR_IO,
-                   "There is no model \"%s\": neither a file or folder of that name here, nor a "
-                   "shipped model in %s.",
-                   name, *where ? where : "any folder");
+    char *config = fr_path_join(name, "config.json");
+    if (!config) return FR_NOMEM;
+    char *folder = fr_shipped_folder("models", "FRUGAL_MODELS", config, where, sizeof where);
+    fr_free(config);
+    if (!folder)
+        return fr_fail(
+            FR_IO,
+            "There is no model \"%s\": neither a file or folder of that name here, nor a "
+            "shipped model in %s.",
+            name, where);
+    *path = fr_path_join(folder, name);
+    fr_free(folder);
+    return *path ? FR_OK : FR_NOMEM;
 }
 
 /* ---- opening ---- */

@@ -1,49 +1,23 @@
 /* recipe_find.c: where a recipe lies, and whether a training was begun with the same one. */
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "train/recipe.h"
 
 /* ---- finding ---- */
 
-static char *in_folder(const char *folder, const char *name) {
-    char *path = fr_format("%s/%s.recipe", folder, name);
-    if (path && fr_path_exists(path)) return path;
-    fr_free(path);
-    return NULL;
-}
-
-/* Beside the program: the tree it was built in, or share/frugal where it is installed. */
-static char *beside_program(const char *name) {
-    static const char *const up[] = {"../../recipes", "../share/frugal/recipes"};
-    char self[4096], *found = NULL;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0) return NULL;
-    self[n] = 0;
-    char *slash = strrchr(self, '/');
-    if (!slash) return NULL;
-    *slash = 0;
-    for (size_t i = 0; i < FR_COUNT(up) && !found; i++) {
-        char *folder = fr_path_join(self, up[i]);
-        if (folder) found = in_folder(folder, name);
-        fr_free(folder);
-    }
-    return found;
-}
-
 char *fr_recipe_find(const char *name) {
+    char where[2048] = "", *found = NULL;
     if (fr_path_exists(name) && !fr_path_is_dir(name)) return fr_strdup(name);
-    const char *own = getenv("FRUGAL_RECIPES");
-    char *found = NULL;
-    if (!strchr(name, '/')) {
-        if (own && *own) found = in_folder(own, name);
-        if (!found) found = in_folder("recipes", name);
-        if (!found) found = beside_program(name);
-    }
+    char *file = fr_format("%s.recipe", name);
+    char *folder = file && !strchr(name, '/')
+                       ? fr_shipped_folder("recipes", "FRUGAL_RECIPES", file, where, sizeof where)
+                       : NULL;
+    if (folder) found = fr_path_join(folder, file);
+    fr_free(folder);
+    fr_free(file);
     if (!found)
-        fr_fail(FR_IO, "There is no recipe %s: no such file, and none of that name in recipes",
-                name);
+        fr_fail(FR_IO, "There is no recipe %s: no such file%s%s", name,
+                *where ? ", and none of that name in " : "", where);
     return found;
 }
 
