@@ -64,7 +64,7 @@ static fr_status read_real(const fr_json *c, const char *key, double fallback, f
     double x;
     FR_TRY(fr_json_f64(c, key, fallback, &x));
     *out = (float)x;
-    if (x > 0 && isfinite(*out)) return FR_OK;
+    if (*out > 0 && isfinite(*out)) return FR_OK; /* 1e-206 is 0 as a float */
     return fr_fail(FR_FORMAT, "\"%s\" of the model's configuration is %g; it must be above 0.", key,
                    x);
 }
