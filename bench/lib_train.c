@@ -10,7 +10,7 @@ typedef struct bench_config {
 
 typedef struct bench_train {
     bench_config c;
-    fr_llama m;
+    fr_decoder m;
     fr_graph *g;
     fr_pool *pool;
     fr_trainer *t;
@@ -30,24 +30,24 @@ FR_API void fr_bench_train_free(bench_train *b);
 
 static fr_status make(bench_train *b) {
     const bench_config *c = &b->c;
-    b->m = (fr_llama){.vocab = c->vocab,
-                      .width = c->width,
-                      .hidden = c->hidden,
-                      .layers = c->layers,
-                      .heads = c->heads,
-                      .kv_heads = c->kv_heads,
-                      .head_dim = c->width / c->heads,
-                      .context = c->tokens,
-                      .eps = 1e-5f,
-                      .theta = 10000,
-                      .tied = true};
-    fr_llama_opts how = {.weights = c->half ? FR_BF16 : FR_F32, .recompute = c->recompute != 0};
-    fr_val loss = fr_llama_loss(b->g, &b->m, &how, c->batch, c->tokens);
+    b->m = (fr_decoder){.vocab = c->vocab,
+                        .width = c->width,
+                        .hidden = c->hidden,
+                        .layers = c->layers,
+                        .heads = c->heads,
+                        .kv_heads = c->kv_heads,
+                        .head_dim = c->width / c->heads,
+                        .context = c->tokens,
+                        .eps = 1e-5f,
+                        .rope = {.theta = 10000},
+                        .tied = true};
+    fr_decoder_opts how = {.weights = c->half ? FR_BF16 : FR_F32, .recompute = c->recompute != 0};
+    fr_val loss = fr_decoder_loss(b->g, &b->m, &how, c->batch, c->tokens);
     fr_train_opts o = {
         .optimizer = FR_ADAMW, .lr = 1e-3f, .beta2 = 0.99f, .weight_decay = 0.1f, .clip = 1};
     FR_TRY(fr_pool_new(c->threads, &b->pool));
     FR_TRY(fr_trainer_new(b->g, loss, &o, b->pool, &b->t));
-    return fr_llama_init(fr_trainer_session(b->t), b->g, &b->m, 1);
+    return fr_decoder_init(fr_trainer_session(b->t), b->g, &b->m, 1);
 }
 
 bench_train *fr_bench_train_new(const bench_config *c) {

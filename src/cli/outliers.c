@@ -16,16 +16,16 @@ typedef struct call {
 
 /* ---- the logits of some tokens, in f32 ---- */
 
-static fr_status make_graph(const fr_llama *m, int64_t tokens, fr_graph **graph) {
+static fr_status make_graph(const fr_decoder *m, int64_t tokens, fr_graph **graph) {
     fr_graph *g = *graph = fr_graph_new();
     if (!g) return FR_NOMEM;
     fr_val ids = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, tokens});
     fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){tokens, 1});
-    fr_output(g, "logits", fr_llama_logits(g, m, NULL, fr_llama_body(g, m, NULL, ids, pos)));
+    fr_output(g, "logits", fr_decoder_logits(g, m, NULL, fr_decoder_body(g, m, NULL, ids, pos)));
     return fr_graph_check(g);
 }
 
-static fr_status run_graph(fr_session *s, const fr_llama *m, int64_t tokens, float *logits) {
+static fr_status run_graph(fr_session *s, const fr_decoder *m, int64_t tokens, float *logits) {
     int32_t ids[TOKENS], pos[TOKENS];
     fr_rng rng = fr_rng_new(1, 1);
     for (int32_t i = 0; i < tokens; i++) {
@@ -50,7 +50,7 @@ static fr_status set_all(fr_session *s, const fr_graph *g, const fr_named_tensor
 }
 
 /* From the weights of a model as they are now. */
-static fr_status logits_of(const fr_llama *m, const fr_named_tensor *w, size_t count,
+static fr_status logits_of(const fr_decoder *m, const fr_named_tensor *w, size_t count,
                            int64_t tokens, float *logits) {
     fr_graph *g;
     fr_session *s = NULL;
@@ -78,7 +78,7 @@ static double apart(const float *a, const float *b, size_t n) {
 /* ---- the twin ---- */
 
 /* Scales the channels; says how far the logits went. */
-static fr_status scale(const call *c, const fr_llama *m, const fr_named_tensor *w, size_t count) {
+static fr_status scale(const call *c, const fr_decoder *m, const fr_named_tensor *w, size_t count) {
     int64_t tokens = FR_MIN(TOKENS, m->context), channels = 0;
     size_t n = (size_t)(tokens * m->vocab);
     float *before = fr_alloc_array(FR_MEM_OTHER, n, sizeof *before);
@@ -121,8 +121,8 @@ static fr_status make_twin(const call *c, const fr_model *m) {
     fr_named_tensor *w;
     size_t count;
     FR_TRY(fr_model_weights(m, &w, &count));
-    fr_status st = scale(c, &m->llama, w, count);
-    if (!st) st = fr_model_folder_write(c->out, &m->llama, w, count);
+    fr_status st = scale(c, &m->decoder, w, count);
+    if (!st) st = fr_model_folder_write(c->out, &m->decoder, w, count);
     if (!st && fr_path_is_dir(m->path)) st = copy_beside(m->path, c->out);
     if (!st) printf("%s: the twin, in bf16\n", c->out);
     fr_free(w);

@@ -141,13 +141,13 @@ static void print_stats(const job *j) {
 static fr_status open_model(job *j, const call *c) {
     FR_TRY(fr_model_open(c->model, &j->model));
     FR_TRY(fr_tokenizer_open(j->model.path, &j->tokenizer));
-    if (fr_tokenizer_size(j->tokenizer) > j->model.llama.vocab)
+    if (fr_tokenizer_size(j->tokenizer) > j->model.decoder.vocab)
         return fr_fail(FR_FORMAT, "The tokenizer of %s has %d tokens, its model only %lld.",
                        j->model.path, fr_tokenizer_size(j->tokenizer),
-                       (long long)j->model.llama.vocab);
+                       (long long)j->model.decoder.vocab);
     fr_generator_opts o = {.batch = (int32_t)FR_MIN(c->count, MOST_AT_ONCE)};
     FR_TRY(fr_cli_pool(&o.pool));
-    return fr_generator_new(&j->model.llama, j->model.store, &o, &j->generator);
+    return fr_generator_new(&j->model.decoder, j->model.store, &o, &j->generator);
 }
 
 static fr_status make_room(job *j) {
@@ -164,7 +164,7 @@ static fr_status encode(job *j) {
     const char *text = j->c->prompt;
     fr_tokens *t = &j->prompts[0];
     FR_TRY(fr_tokenizer_encode(j->tokenizer, text, strlen(text), FR_ENCODE_BOS, t));
-    int64_t context = j->model.llama.context;
+    int64_t context = j->model.decoder.context;
     if ((int64_t)t->count > context)
         return fr_fail(FR_INVALID, "The prompt has %zu tokens; %s was made for %lld.", t->count,
                        j->model.path, (long long)context);
@@ -178,7 +178,7 @@ static fr_status encode(job *j) {
 static fr_status generate(job *j) {
     const call *c = j->c;
     fr_generate_opts o = {.sampling = c->sampling,
-                          .most = c->most ? c->most : j->model.llama.context,
+                          .most = c->most ? c->most : j->model.decoder.context,
                           .on_token = on_token,
                           .arg = j};
     int32_t eos = fr_tokenizer_eos(j->tokenizer);

@@ -173,14 +173,14 @@ static fr_status weigh(void *self, const fr_line *lines, size_t count, fr_surpri
 /* One forward pass, two losses. */
 static fr_status open_session(model_speaker *m, fr_pool *pool) {
     fr_graph *g = m->graph = fr_graph_new();
-    const fr_llama *l = &m->model.llama;
+    const fr_decoder *l = &m->model.decoder;
     int64_t shape[] = {2, 16};
     if (!g) return FR_NOMEM;
     fr_val ids = fr_input(g, "tokens", FR_I32, 2, shape);
     fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){16, 1});
     fr_val prompt = fr_input(g, "prompt_target", FR_I32, 2, shape);
     fr_val rest = fr_input(g, "rest_target", FR_I32, 2, shape);
-    fr_val logits = fr_llama_logits(g, l, NULL, fr_llama_body(g, l, NULL, ids, pos));
+    fr_val logits = fr_decoder_logits(g, l, NULL, fr_decoder_body(g, l, NULL, ids, pos));
     fr_output(g, "prompt", fr_cross_entropy(g, logits, prompt));
     fr_output(g, "rest", fr_cross_entropy(g, logits, rest));
     FR_TRY(fr_fuse(g, FR_FUSE_ALL, NULL));
@@ -195,12 +195,12 @@ static fr_status open_model(model_speaker *m, const char *name, fr_pool *pool) {
         return fr_fail(FR_FORMAT,
                        "The tokenizer of %s does not say with what a document begins and ends.",
                        m->model.path);
-    if (fr_tokenizer_size(m->tokenizer) > m->model.llama.vocab)
+    if (fr_tokenizer_size(m->tokenizer) > m->model.decoder.vocab)
         return fr_fail(FR_FORMAT, "The tokenizer of %s has %d tokens, its model only %lld.",
                        m->model.path, fr_tokenizer_size(m->tokenizer),
-                       (long long)m->model.llama.vocab);
+                       (long long)m->model.decoder.vocab);
     fr_generator_opts o = {.pool = pool, .batch = BATCH};
-    FR_TRY(fr_generator_new(&m->model.llama, m->model.store, &o, &m->generator));
+    FR_TRY(fr_generator_new(&m->model.decoder, m->model.store, &o, &m->generator));
     return open_session(m, pool);
 }
 

@@ -90,6 +90,13 @@ static fr_status open_parts(const fr_store *s, const char *name, fr_quantized *q
     return status == FR_OK ? FR_OK : fr_fail_in(status, "'%s'", name);
 }
 
+bool fr_quantized_is(const fr_store *s, const char *name) {
+    char *key = fr_format(META "%s", name);
+    bool is = key && fr_json_get(fr_store_metadata(s), key);
+    fr_free(key);
+    return is;
+}
+
 fr_status fr_quantized_open(const fr_store *s, const char *name, fr_quantized *out) {
     char *key = fr_format(META "%s", name);
     const char *text = NULL;

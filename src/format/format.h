@@ -78,6 +78,8 @@ fr_status fr_quantize(const fr_qformat *f, const fr_quant_opts *opts, const floa
 fr_status fr_quantized_list(const fr_quantized *q, const char *name, fr_arena *arena,
                             fr_named_tensor *list, size_t *count, fr_meta_pair *meta,
                             size_t *metas);
+/* Whether the store says that it holds this matrix in a format. */
+bool fr_quantized_is(const fr_store *s, const char *name);
 /* Borrows the parts from the store, which must outlive q. Types, shapes and, where the format forbids
  * some, every code and scale are checked. FR_INVALID when there is no such matrix. */
 fr_status fr_quantized_open(const fr_store *s, const char *name, fr_quantized *out);

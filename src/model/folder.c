@@ -34,7 +34,7 @@ fr_status fr_model_find(const char *name, char **path) {
 static fr_status read_config(fr_model *m) {
     const fr_json *config = fr_store_config(m->store, "config.json");
     if (config) {
-        fr_status st = fr_llama_read(config, &m->llama);
+        fr_status st = fr_decoder_read(config, &m->decoder);
         return st ? fr_fail_in(st, "%s", m->path) : FR_OK;
     }
     if (fr_message()[0]) return FR_FORMAT;
@@ -99,22 +99,22 @@ static fr_status write_json(const char *dir, const char *name, const fr_json *j)
     return st;
 }
 
-static fr_status write_config(const char *dir, const fr_llama *m) {
+static fr_status write_config(const char *dir, const fr_decoder *m) {
     fr_json *config;
-    FR_TRY(fr_llama_write(m, FR_BF16, &config));
+    FR_TRY(fr_decoder_write(m, FR_BF16, &config));
     fr_status st = write_json(dir, "config.json", config);
     fr_json_free(config);
     return st;
 }
 
 /* What transformers reads before it generates. */
-static fr_status write_generation(const char *dir, const fr_llama *m) {
+static fr_status write_generation(const char *dir, const fr_decoder *m) {
     fr_json *j = json_object();
     bool good = j && json_object_set_new(j, "_from_model_config", json_true()) == 0;
     if (good && m->bos >= 0)
         good = json_object_set_new(j, "bos_token_id", json_integer(m->bos)) == 0;
-    if (good && m->eos >= 0)
-        good = json_object_set_new(j, "eos_token_id", json_integer(m->eos)) == 0;
+    if (good && m->eos_count)
+        good = json_object_set_new(j, "eos_token_id", json_integer(m->eos[0])) == 0;
     fr_status st = good ? write_json(dir, "generation_config.json", j) : FR_NOMEM;
     fr_json_free(j);
     return st;
@@ -152,8 +152,8 @@ static fr_status write_weights(const char *dir, const fr_named_tensor *tensors, 
     return st;
 }
 
-fr_status fr_model_folder_write(const char *dir, const fr_llama *m, const fr_named_tensor *tensors,
-                                size_t count) {
+fr_status fr_model_folder_write(const char *dir, const fr_decoder *m,
+                                const fr_named_tensor *tensors, size_t count) {
     fr_named_tensor *named = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *named);
     fr_tensor *halves = fr_alloc(FR_MEM_OTHER, (count + 1) * sizeof *halves);
     fr_status st = named && halves ? fr_make_dirs(dir) : FR_NOMEM;
@@ -166,7 +166,7 @@ fr_status fr_model_folder_write(const char *dir, const fr_llama *m, const fr_nam
     return st;
 }
 
-fr_status fr_llama_save(const char *dir, const fr_llama *m, fr_session *s, const fr_graph *g) {
+fr_status fr_decoder_save(const char *dir, const fr_decoder *m, fr_session *s, const fr_graph *g) {
     fr_named_tensor *list = fr_alloc_array(FR_MEM_OTHER, g->value_count + 1, sizeof *list);
     size_t count = 0;
     fr_status st = list ? FR_OK : FR_NOMEM;

@@ -1,6 +1,6 @@
 /* lora.h: low-rank adapters (Hu et al., LoRA, 2021): for some matrices W of a model, W + alpha / rank B A.
  *
- * Trained in a graph that was built with lora_rank (llama.h), where they stand beside W; kept in folders
+ * Trained in a graph that was built with lora_rank (decoder.h), where they stand beside W; kept in folders
  * of PEFT's layout (adapter_config.json, adapter_model.safetensors); and merged into the weights of a
  * session of the plain graph, which then runs as fast as without. Several can be held, and merged one
  * after another or together. */

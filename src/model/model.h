@@ -3,7 +3,7 @@
 #define FR_MODEL_H
 
 #include "model/folder.h"
-#include "model/llama.h"
+#include "model/decoder.h"
 #include "model/lora.h"
 #include "model/outlier.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 typedef struct twin {
-    const fr_llama *m;
+    const fr_decoder *m;
     const fr_outlier_opts *o;
     const fr_named_tensor *weights;
     size_t count;
@@ -83,7 +83,7 @@ static void behind_norm(twin *t, const char *place, int64_t layer, const matrix 
 
 /* A channel of a value head goes to as many columns of o as heads share it. */
 static void values(twin *t, int64_t layer, const matrix *v, const matrix *o) {
-    const fr_llama *m = t->m;
+    const fr_decoder *m = t->m;
     float by = (float)t->o->factor;
     int64_t group = m->heads / m->kv_heads;
     int64_t n = choose(t, "values", layer, m->kv_heads * m->head_dim);
@@ -97,7 +97,7 @@ static void values(twin *t, int64_t layer, const matrix *v, const matrix *o) {
 
 /* Rotation mixes value i of a head with value i + half; both must grow alike. */
 static void keys(twin *t, int64_t layer, const matrix *q, const matrix *k) {
-    const fr_llama *m = t->m;
+    const fr_decoder *m = t->m;
     float by = (float)t->o->factor;
     int64_t group = m->heads / m->kv_heads, half = m->head_dim / 2;
     int64_t n = choose(t, "keys", layer, m->kv_heads * half);
@@ -120,7 +120,7 @@ static void products(twin *t, int64_t layer, const matrix *up, const matrix *dow
 }
 
 static fr_status one_layer(twin *t, int64_t layer) {
-    const fr_llama *m = t->m;
+    const fr_decoder *m = t->m;
     int64_t q_rows = m->heads * m->head_dim, kv_rows = m->kv_heads * m->head_dim;
     matrix before, after, q, k, v, o, gate, up, down;
     FR_TRY(of_layer(t, layer, "input_layernorm", 1, m->width, &before));
@@ -150,7 +150,7 @@ static fr_status all_places(twin *t) {
     return FR_OK;
 }
 
-fr_status fr_outliers(const fr_llama *m, const fr_outlier_opts *o, const fr_named_tensor *weights,
+fr_status fr_outliers(const fr_decoder *m, const fr_outlier_opts *o, const fr_named_tensor *weights,
                       size_t count, int64_t *channels) {
     if (!(o->share >= 0 && o->share <= 1))
         return fr_fail(FR_INVALID, "The share of channels must be 0 .. 1, not %g.", o->share);

@@ -5,7 +5,7 @@
 #ifndef FR_MODEL_OUTLIER_H
 #define FR_MODEL_OUTLIER_H
 
-#include "model/llama.h"
+#include "model/decoder.h"
 
 typedef struct fr_outlier_opts {
     double share;  /* of the channels of each place; at least one is taken */
@@ -19,7 +19,7 @@ typedef struct fr_outlier_opts {
  *     rows of k up and of q down, both halves of a rotated pair, in all heads that share the key
  *     rows of up up, columns of down down
  * channels gets how many were scaled; may be NULL. */
-fr_status fr_outliers(const fr_llama *m, const fr_outlier_opts *o, const fr_named_tensor *weights,
+fr_status fr_outliers(const fr_decoder *m, const fr_outlier_opts *o, const fr_named_tensor *weights,
                       size_t count, int64_t *channels);
 
 #endif

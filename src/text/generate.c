@@ -35,7 +35,7 @@ typedef struct row {
 } row;
 
 struct fr_generator {
-    fr_llama m;
+    fr_decoder m;
     fr_pool *pool;
     fr_graph *graph;
     fr_session *session;
@@ -51,22 +51,22 @@ struct fr_generator {
 
 /* ---- making one ---- */
 
-static fr_status build(fr_generator *g, const fr_generator_opts *o) {
+static fr_status build(fr_generator *g, const fr_store *store, const fr_generator_opts *o) {
     fr_graph *graph = g->graph = fr_graph_new();
     if (!graph) return FR_NOMEM;
     int64_t most = g->pages.most, rows = 2;
-    fr_llama_cache cache = {.kind = o->pages, .pages = g->pages.count};
+    fr_decoder_cache cache = {.kind = o->pages, .pages = g->pages.count};
     fr_val ids = fr_input(graph, "ids", FR_I32, 2, (int64_t[]){rows, 1});
     fr_val pos = fr_input(graph, "pos", FR_I32, 3, (int64_t[]){rows, 1, 1});
     cache.table = fr_input(graph, "table", FR_I32, 2, (int64_t[]){rows, most});
     cache.start = fr_input(graph, "start", FR_I32, 1, (int64_t[]){rows});
     cache.length = fr_input(graph, "length", FR_I32, 1, (int64_t[]){rows});
     fr_val pick = fr_input(graph, "pick", FR_I32, 1, (int64_t[]){rows});
-    fr_llama_opts lo = {.weights = o->weights ? o->weights : FR_BF16};
+    fr_decoder_opts lo = {.weights = o->weights ? o->weights : FR_BF16, .store = store};
     lo.flow = o->flow ? o->flow : FR_F32;
-    fr_val x = fr_llama_cached(graph, &g->m, &lo, ids, pos, &cache);
+    fr_val x = fr_decoder_cached(graph, &g->m, &lo, ids, pos, &cache);
     x = fr_gather(graph, fr_reshape(graph, x, 2, (int64_t[]){-1, g->m.width}), pick, 0);
-    x = fr_llama_logits(graph, &g->m, &lo, x);
+    x = fr_decoder_logits(graph, &g->m, &lo, x);
     fr_output(graph, "logits", lo.flow == FR_F32 ? x : fr_cast(graph, x, FR_F32));
     return fr_fuse(graph, FR_FUSE_ALL, NULL);
 }
@@ -95,7 +95,7 @@ static fr_status make_inputs(fr_generator *g) {
 
 /* Pages for all sequences, or as many as the memory for them holds. */
 static fr_status make_pages(fr_generator *g, const fr_generator_opts *o) {
-    const fr_llama *m = &g->m;
+    const fr_decoder *m = &g->m;
     int64_t most = fr_pages_of(g->context), count = most * g->batch;
     size_t page = 2 * (size_t)m->layers *
                   fr_kv_page_bytes(o->pages, (int32_t)m->kv_heads, (int32_t)m->head_dim);
@@ -120,12 +120,12 @@ static fr_status set_up(fr_generator *g, const fr_store *weights, const fr_gener
                        (long long)g->context);
     FR_TRY(make_pages(g, o));
     FR_TRY(make_inputs(g));
-    FR_TRY(build(g, o));
+    FR_TRY(build(g, weights, o));
     FR_TRY(fr_session_new_with(g->graph, &(fr_session_opts){.pool = o->pool}, &g->session));
     return fr_session_load(g->session, weights);
 }
 
-fr_status fr_generator_new(const fr_llama *m, const fr_store *weights,
+fr_status fr_generator_new(const fr_decoder *m, const fr_store *weights,
                            const fr_generator_opts *opts, fr_generator **out) {
     *out = NULL;
     fr_generator *g = fr_alloc(FR_MEM_OTHER, sizeof *g);
@@ -230,7 +230,9 @@ static void finish(work *w, slot *s, fr_ended why) {
 }
 
 static bool is_stop(const work *w, int32_t token) {
-    if (token == w->g->m.eos && !w->o->past_end) return true;
+    const fr_decoder *m = &w->g->m;
+    for (int32_t i = 0; i < m->eos_count && !w->o->past_end; i++)
+        if (token == m->eos[i]) return true;
     for (int32_t i = 0; i < w->o->stops; i++)
         if (token == w->o->stop[i]) return true;
     return false;

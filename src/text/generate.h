@@ -1,6 +1,6 @@
 /* generate.h: a language model writes on: many prompts at once, each over its own pages of keys and values.
  *
- *     fr_generator_new(&model.llama, model.store, &(fr_generator_opts){.pool = pool}, &g);
+ *     fr_generator_new(&model.decoder, model.store, &(fr_generator_opts){.pool = pool}, &g);
  *     fr_generate(g, prompts, count, &(fr_generate_opts){.most = 100, ...}, out, NULL);
  *
  * A prompt that is done makes room for the next one in line; one waits for pages, too, where the cache is small. What comes out for a prompt does not depend on its
@@ -24,7 +24,7 @@ typedef struct fr_generator_opts {
 
 typedef struct fr_generator fr_generator;
 /* The store must outlive it. */
-fr_status fr_generator_new(const fr_llama *m, const fr_store *weights,
+fr_status fr_generator_new(const fr_decoder *m, const fr_store *weights,
                            const fr_generator_opts *opts, fr_generator **out);
 void fr_generator_free(fr_generator *g);
 

@@ -15,16 +15,16 @@ fr_status fr_adapter_write(const fr_job *job, fr_session *s, const fr_graph *g,
 }
 
 /* Into the weights of the session, and out again when they are written. */
-static fr_status write_merged(const fr_lora *l, const fr_llama *m, fr_session *s, const fr_graph *g,
-                              const char *folder) {
+static fr_status write_merged(const fr_lora *l, const fr_decoder *m, fr_session *s,
+                              const fr_graph *g, const char *folder) {
     fr_lora_kept *kept;
     FR_TRY(fr_lora_merge(l, 1, s, g, &kept));
-    fr_status st = fr_llama_save(folder, m, s, g), back = fr_lora_restore(kept);
+    fr_status st = fr_decoder_save(folder, m, s, g), back = fr_lora_restore(kept);
     fr_lora_kept_free(kept);
     return st ? st : back;
 }
 
-fr_status fr_adapter_write_merged(const fr_job *job, const fr_llama *m, fr_session *s,
+fr_status fr_adapter_write_merged(const fr_job *job, const fr_decoder *m, fr_session *s,
                                   const fr_graph *g, const char *folder) {
     fr_lora *l;
     FR_TRY(fr_lora_take(s, g, job->model_opts.lora_alpha, &l));

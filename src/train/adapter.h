@@ -9,7 +9,7 @@ bool fr_adapter_part(const char *param, void *unused);
 /* adapter_config.json and adapter_model.safetensors. */
 fr_status fr_adapter_write(const fr_job *job, fr_session *s, const fr_graph *g, const char *folder);
 /* A model's folder in which every weight is W + (alpha / rank) B A. */
-fr_status fr_adapter_write_merged(const fr_job *job, const fr_llama *m, fr_session *s,
+fr_status fr_adapter_write_merged(const fr_job *job, const fr_decoder *m, fr_session *s,
                                   const fr_graph *g, const char *folder);
 
 #endif

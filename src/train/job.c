@@ -29,7 +29,7 @@ static fr_status read_tokenizer(fr_recipe *r, fr_job *j) {
     return FR_OK;
 }
 
-static fr_status read_new_model(fr_recipe *r, fr_llama *m) {
+static fr_status read_new_model(fr_recipe *r, fr_decoder *m) {
     WHOLE("width", 256, 8, 65536, &m->width);
     WHOLE("layers", 4, 1, 1000, &m->layers);
     WHOLE("heads", 8, 1, 1024, &m->heads);
@@ -37,7 +37,7 @@ static fr_status read_new_model(fr_recipe *r, fr_llama *m) {
     WHOLE("head_dim", FR_MAX_OF(m->width / m->heads, 2), 2, 1024, &m->head_dim);
     WHOLE("hidden", 3 * m->width, 8, 1000000, &m->hidden);
     WHOLE("context", 256, 8, 1000000, &m->context);
-    FR_TRY(number(r, "theta", 10000, 1, 1e9, &m->theta));
+    FR_TRY(number(r, "theta", 10000, 1, 1e9, &m->rope.theta));
     FR_TRY(number(r, "norm_eps", 1e-5, 1e-12, 0.1, &m->eps));
     FR_TRY(fr_recipe_bool(r, "tied", true, &m->tied));
     if (m->heads % m->kv_heads)
@@ -59,7 +59,7 @@ static fr_status read_base(fr_recipe *r, fr_job *j) {
     j->model_opts.lora_rank = (int)rank;
     fr_status st = fr_model_open(j->base, &base);
     if (st) return fr_fail_in(st, "%s: base", fr_recipe_path(r));
-    j->model = base.llama;
+    j->model = base.decoder;
     fr_model_close(&base);
     return FR_OK;
 }

@@ -17,8 +17,8 @@ typedef struct fr_job {
     /* a language model; vocab, bos and eos are the tokenizer's */
     const char *tokenizer; /* as the recipe says it; belongs to the recipe; NULL: that of base */
     const char *base;      /* a model to begin with; NULL: random values */
-    fr_llama model;
-    fr_llama_opts model_opts;
+    fr_decoder model;
+    fr_decoder_opts model_opts;
     /* its batches */
     int64_t rows, tokens, ahead;
     double prompt_loss;

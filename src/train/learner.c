@@ -15,17 +15,17 @@ static fr_status make_trainer(fr_learner *l, fr_pool *pool) {
     if (!l->graph) return FR_NOMEM;
     fr_train_opts train = j->train;
     if (j->model_opts.lora_rank) train.trainable = fr_adapter_part;
-    fr_val loss = fr_llama_loss(l->graph, &l->model, &j->model_opts, j->rows, j->tokens);
+    fr_val loss = fr_decoder_loss(l->graph, &l->model, &j->model_opts, j->rows, j->tokens);
     return fr_trainer_new(l->graph, loss, &train, pool, &l->trainer);
 }
 
 static fr_status make_look(fr_learner *l, fr_pool *pool) {
     const fr_job *j = l->job;
-    fr_llama_opts opts = j->model_opts;
+    fr_decoder_opts opts = j->model_opts;
     opts.recompute = false;
     l->look = fr_graph_new();
     if (!l->look) return FR_NOMEM;
-    fr_output(l->look, "loss", fr_llama_loss(l->look, &l->model, &opts, j->rows, j->tokens));
+    fr_output(l->look, "loss", fr_decoder_loss(l->look, &l->model, &opts, j->rows, j->tokens));
     return fr_session_new_with(l->look, &(fr_session_opts){.pool = pool, .train = true},
                                &l->looking);
 }
@@ -74,7 +74,8 @@ static fr_status fit_tokenizer(fr_learner *l) {
                        l->job->base, (long long)l->model.vocab);
     if (!l->job->base) l->model.vocab = size;
     l->model.bos = fr_tokenizer_bos(l->tokenizer);
-    l->model.eos = fr_tokenizer_eos(l->tokenizer);
+    l->model.eos[0] = fr_tokenizer_eos(l->tokenizer);
+    l->model.eos_count = l->model.eos[0] >= 0;
     return FR_OK;
 }
 
@@ -131,7 +132,7 @@ fr_status fr_learner_start(fr_learner *l) {
         fr_model_close(&base);
         FR_TRY(st);
     }
-    return fr_llama_init(fr_trainer_session(l->trainer), l->graph, &l->model, l->job->seed);
+    return fr_decoder_init(fr_trainer_session(l->trainer), l->graph, &l->model, l->job->seed);
 }
 
 /* ---- looking ---- */
@@ -203,7 +204,7 @@ static fr_status write_names(const fr_learner *l, const char *path) {
                            "model_max_length", (json_int_t)l->model.context,
                            "clean_up_tokenization_spaces", 0);
     fr_status st = j ? add_name(j, "bos_token", l->tokenizer, l->model.bos) : FR_NOMEM;
-    if (!st) st = add_name(j, "eos_token", l->tokenizer, l->model.eos);
+    if (!st) st = add_name(j, "eos_token", l->tokenizer, l->model.eos[0]);
     if (!st) st = fr_json_save(j, path);
     fr_json_free(j);
     return st;
@@ -225,7 +226,7 @@ fr_status fr_learner_write(fr_learner *l, const char *model, const char *adapter
         FR_TRY(fr_adapter_write(l->job, l->looking, l->look, adapter));
         FR_TRY(fr_adapter_write_merged(l->job, &l->model, l->looking, l->look, model));
     } else {
-        FR_TRY(fr_llama_save(model, &l->model, l->looking, l->look));
+        FR_TRY(fr_decoder_save(model, &l->model, l->looking, l->look));
     }
     return write_tokenizer(l, model);
 }

@@ -9,7 +9,7 @@
 
 typedef struct fr_learner {
     const fr_job *job;
-    fr_llama model;
+    fr_decoder model;
     const fr_tokenizer *tokenizer;
     fr_graph *graph, *look; /* look: the forward pass alone */
     fr_trainer *trainer;

@@ -103,7 +103,7 @@ static fr_status resume_folder(run *r) {
 /* ---- saying how it goes ---- */
 
 static void write_head(run *r) {
-    long long params = (long long)fr_llama_params(&r->learner->model);
+    long long params = (long long)fr_decoder_params(&r->learner->model);
     size_t held = fr_trainer_state_bytes(r->learner->trainer);
     const char *optimizer = fr_optimizer_names[r->job.train.optimizer];
     if (!r->metrics.begun)
@@ -125,7 +125,7 @@ static void report(run *r, float norm) {
     double now = fr_now(), spent = now - r->line_at - r->aside;
     double tokens = (double)(r->timed * r->job.rows * r->job.tokens);
     double rate = spent > 0 ? tokens / spent : 0, loss = r->loss_sum / (double)r->loss_count;
-    double flops = fr_llama_train_flops(&r->learner->model, r->job.tokens);
+    double flops = fr_decoder_train_flops(&r->learner->model, r->job.tokens);
     double share = r->peak > 0 ? rate * flops / r->peak : 0;
     int64_t step = step_of(r);
     fr_metrics_write(&r->metrics,
@@ -156,7 +156,7 @@ static fr_status draw(const run *r) {
     char params[32], title[200];
     const char *slash = strrchr(r->o->out, '/'), *name = slash && slash[1] ? slash + 1 : r->o->out;
     snprintf(title, sizeof title, "%.100s: %s parameters, %lld steps", name,
-             fr_show_count(params, (double)fr_llama_params(&r->learner->model)),
+             fr_show_count(params, (double)fr_decoder_params(&r->learner->model)),
              (long long)step_of(r));
     return fr_metrics_plot(r->metrics_path, title, r->curves);
 }

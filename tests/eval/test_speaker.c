@@ -49,25 +49,26 @@ static void write_tokenizer(void) {
 
 /* deviation 0: to such a model all tokens are as likely. */
 static void write_model(float deviation) {
-    fr_llama m = {.vocab = VOCAB,
-                  .width = 32,
-                  .hidden = 48,
-                  .layers = 2,
-                  .heads = 2,
-                  .kv_heads = 1,
-                  .head_dim = 16,
-                  .context = 256,
-                  .eps = 1e-5f,
-                  .theta = 10000,
-                  .tied = true,
-                  .bos = 0,
-                  .eos = 1};
+    fr_decoder m = {.vocab = VOCAB,
+                    .width = 32,
+                    .hidden = 48,
+                    .layers = 2,
+                    .heads = 2,
+                    .kv_heads = 1,
+                    .head_dim = 16,
+                    .context = 256,
+                    .eps = 1e-5f,
+                    .rope = {.theta = 10000},
+                    .tied = true,
+                    .bos = 0,
+                    .eos = {1},
+                    .eos_count = 1};
     fr_graph *g = fr_graph_new();
     fr_session *s;
-    fr_output(g, "loss", fr_llama_loss(g, &m, NULL, 1, 2));
+    fr_output(g, "loss", fr_decoder_loss(g, &m, NULL, 1, 2));
     ok(fr_session_new(g, &s));
     ok(fr_session_init_random(s, 7, deviation));
-    ok(fr_llama_save(dir, &m, s, g));
+    ok(fr_decoder_save(dir, &m, s, g));
     fr_session_free(s);
     fr_graph_free(g);
 }

@@ -25,7 +25,7 @@ static bool read_job(fr_recipe *r) {
     if (fr_recipe_holds(r, "base", 4)) return false;
     if (fr_job_read(r, &job) == FR_OK) {
         must(job.kind == FR_JOB_TOKENIZER ||
-             (fr_llama_params(&job.model) > 0 && job.tokens <= job.model.context));
+             (fr_decoder_params(&job.model) > 0 && job.tokens <= job.model.context));
         return true;
     }
     must(fr_message()[0]);

@@ -26,31 +26,32 @@ static void fails(fr_status st, const char *text) {
     "2, "                                                                                          \
     "\"num_attention_heads\": 4"
 
-static fr_status read_text(const char *text, fr_llama *m) {
+static fr_status read_text(const char *text, fr_decoder *m) {
     fr_json *j;
     ok(fr_json_parse(text, strlen(text), "config.json", &j));
-    fr_status st = fr_llama_read(j, m);
+    fr_status st = fr_decoder_read(j, m);
     fr_json_free(j);
     return st;
 }
 
 static void test_read(void **state) {
     (void)state;
-    fr_llama m;
+    fr_decoder m;
     ok(read_text("{" SHAPE "}", &m));
     assert_true(m.vocab == 80 && m.width == 64 && m.hidden == 72 && m.layers == 2 && m.heads == 4);
     assert_true(m.kv_heads == 4 && m.head_dim == 16 && m.context == 2048 && !m.tied);
-    assert_true(m.eps == 1e-6f && m.theta == 10000 && m.bos == -1 && m.eos == -1);
+    assert_true(m.eps == 1e-6f && m.rope.theta == 10000 && m.bos == -1 && !m.eos_count);
     ok(read_text("{" SHAPE ", \"head_dim\": null, \"rope_scaling\": null, \"rope_theta\": 5e5, "
                  "\"num_key_value_heads\": 2, \"eos_token_id\": [3, 4], \"bos_token_id\": 1, "
                  "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-05}",
                  &m));
-    assert_true(m.kv_heads == 2 && m.theta == 500000 && m.eos == 3 && m.bos == 1 && m.tied);
+    assert_true(m.kv_heads == 2 && m.rope.theta == 500000 && m.eos_count == 2 && m.eos[0] == 3 &&
+                m.eos[1] == 4 && m.bos == 1 && m.tied);
     assert_true(m.eps == 1e-5f);
     ok(read_text("{" SHAPE ", \"rope_parameters\": {\"rope_type\": \"default\", "
                  "\"rope_theta\": 2000.0}, \"head_dim\": 32}",
                  &m));
-    assert_true(m.theta == 2000 && m.head_dim == 32);
+    assert_true(m.rope.theta == 2000 && m.head_dim == 32);
 }
 
 static void test_refuse(void **state) {
@@ -77,36 +78,39 @@ static void test_refuse(void **state) {
         {"{" SHAPE ", \"rope_theta\": -1}", "rope_theta"},
         {"{" SHAPE ", \"eos_token_id\": \"x\"}", "eos_token_id"},
     };
-    fr_llama m;
+    fr_decoder m;
     for (size_t i = 0; i < FR_COUNT(bad); i++) fails(read_text(bad[i].text, &m), bad[i].says);
 }
 
 static void test_write(void **state) {
     (void)state;
-    fr_llama m = {.vocab = 1024,
-                  .width = 256,
-                  .hidden = 768,
-                  .layers = 4,
-                  .heads = 8,
-                  .kv_heads = 2,
-                  .head_dim = 32,
-                  .context = 512,
-                  .eps = 1e-5f,
-                  .theta = 12345.678f,
-                  .tied = true,
-                  .bos = 0,
-                  .eos = -1},
-             back;
+    fr_decoder m =
+                   {
+                       .vocab = 1024,
+                       .width = 256,
+                       .hidden = 768,
+                       .layers = 4,
+                       .heads = 8,
+                       .kv_heads = 2,
+                       .head_dim = 32,
+                       .context = 512,
+                       .eps = 1e-5f,
+                       .rope = {.theta = 12345.678f},
+                       .tied = true,
+                       .bos = 0,
+                   },
+               back;
     fr_json *j;
-    ok(fr_llama_write(&m, FR_BF16, &j));
-    ok(fr_llama_read(j, &back));
-    assert_memory_equal(&m.vocab, &back.vocab, offsetof(fr_llama, tied));
-    assert_true(back.tied && back.bos == 0 && back.eos == -1);
+    ok(fr_decoder_write(&m, FR_BF16, &j));
+    ok(fr_decoder_read(j, &back));
+    assert_memory_equal(&m.vocab, &back.vocab, offsetof(fr_decoder, eps));
+    assert_true(back.eps == m.eps && back.rope.theta == m.rope.theta && back.tied &&
+                back.bos == 0 && !back.eos_count);
     fr_json_free(j);
     /* 4 layers of 256 x (2 x 256 + 2 x 64 + 3 x 768) + 2 x 256, an embedding, a norm. */
-    assert_int_equal(fr_llama_params(&m), 4 * (256 * 2944 + 512) + 1024 * 256 + 256);
+    assert_int_equal(fr_decoder_params(&m), 4 * (256 * 2944 + 512) + 1024 * 256 + 256);
     m.tied = false;
-    assert_int_equal(fr_llama_params(&m), 4 * (256 * 2944 + 512) + 2 * 1024 * 256 + 256);
+    assert_int_equal(fr_decoder_params(&m), 4 * (256 * 2944 + 512) + 2 * 1024 * 256 + 256);
 }
 
 /* ---- folders ---- */
@@ -130,14 +134,14 @@ static void test_folder(void **state) {
     snprintf(golden, sizeof golden, "%s/golden/model/untied", FR_TESTS_DIR);
     ok(fr_model_open(golden, &a));
     fr_graph *g = fr_graph_new();
-    fr_output(g, "loss", fr_llama_loss(g, &a.llama, &(fr_llama_opts){.lora_rank = 2}, 1, 4));
+    fr_output(g, "loss", fr_decoder_loss(g, &a.decoder, &(fr_decoder_opts){.lora_rank = 2}, 1, 4));
     ok(fr_session_new_with(g, &(fr_session_opts){.train = true}, &s));
-    ok(fr_llama_init(s, g, &a.llama, 1));
+    ok(fr_decoder_init(s, g, &a.decoder, 1));
     for (size_t i = 0; i < fr_store_count(a.store); i++) {
         fr_val v = fr_graph_find(g, fr_store_name(a.store, i));
         if (v != FR_NONE) ok(fr_session_set(s, v, fr_store_tensor(a.store, i)));
     }
-    ok(fr_llama_save(within("copy"), &a.llama, s, g));
+    ok(fr_decoder_save(within("copy"), &a.decoder, s, g));
     ok(fr_model_open(within("copy"), &b));
     assert_string_equal(json_string_value(fr_json_get(fr_store_metadata(b.store), "format")), "pt");
     size_t compared = 0;
@@ -179,19 +183,20 @@ static void test_find(void **state) {
 /* A model of our own making, its logits beside it: for transformers to read. */
 static void test_fresh(void **state) {
     (void)state;
-    fr_llama m = {.vocab = 90,
-                  .width = 48,
-                  .hidden = 64,
-                  .layers = 3,
-                  .heads = 6,
-                  .kv_heads = 3,
-                  .head_dim = 16,
-                  .context = 64,
-                  .eps = 1e-5f,
-                  .theta = 2000,
-                  .tied = true,
-                  .bos = 0,
-                  .eos = 1};
+    fr_decoder m = {.vocab = 90,
+                    .width = 48,
+                    .hidden = 64,
+                    .layers = 3,
+                    .heads = 6,
+                    .kv_heads = 3,
+                    .head_dim = 16,
+                    .context = 64,
+                    .eps = 1e-5f,
+                    .rope = {.theta = 2000},
+                    .tied = true,
+                    .bos = 0,
+                    .eos = {1},
+                    .eos_count = 1};
     enum { BATCH = 2, TOKENS = 20 };
     int32_t ids[BATCH * TOKENS], pos[TOKENS];
     for (int i = 0; i < BATCH * TOKENS; i++) ids[i] = i * 37 % 90;
@@ -201,14 +206,14 @@ static void test_fresh(void **state) {
     fr_graph *g = fr_graph_new();
     fr_val x = fr_input(g, "ids", FR_I32, 2, in[0].dim),
            at = fr_input(g, "pos", FR_I32, 2, in[1].dim);
-    fr_output(g, "logits", fr_llama_logits(g, &m, NULL, fr_llama_body(g, &m, NULL, x, at)));
+    fr_output(g, "logits", fr_decoder_logits(g, &m, NULL, fr_decoder_body(g, &m, NULL, x, at)));
     fr_session *s;
     fr_model back;
     ok(fr_session_new(g, &s));
     ok(fr_session_init_random(s, 3, 0.3f));
-    ok(fr_llama_save(within("fresh"), &m, s, g));
+    ok(fr_decoder_save(within("fresh"), &m, s, g));
     ok(fr_model_open(within("fresh"), &back));
-    assert_memory_equal(&m.vocab, &back.llama.vocab, offsetof(fr_llama, tied));
+    assert_memory_equal(&m.vocab, &back.decoder.vocab, offsetof(fr_decoder, eps));
     ok(fr_session_load(s, back.store)); /* what the file holds, rounded */
     ok(fr_session_run(s, in, 2));
     fr_named_tensor data[] = {{"ids", &in[0]}, {"logits", fr_session_output(s, "logits")}};
@@ -226,8 +231,9 @@ static fr_status whole_way(const char *from) {
     FR_TRY(fr_model_open(from, &m));
     fr_status st = fr_model_weights(&m, &w, &count);
     if (!st)
-        st = fr_outliers(&m.llama, &(fr_outlier_opts){.share = 0.01, .factor = 2}, w, count, NULL);
-    if (!st) st = fr_model_folder_write(within("memory"), &m.llama, w, count);
+        st =
+            fr_outliers(&m.decoder, &(fr_outlier_opts){.share = 0.01, .factor = 2}, w, count, NULL);
+    if (!st) st = fr_model_folder_write(within("memory"), &m.decoder, w, count);
     fr_free(w);
     fr_model_close(&m);
     return st;

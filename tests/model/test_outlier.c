@@ -42,11 +42,12 @@ static void show(fr_graph *g, const char *place) {
     fail_msg("there is no node %s", name);
 }
 
-static run start(const fr_llama *m) {
+static run start(const fr_decoder *m) {
     run r = {.g = fr_graph_new()};
     fr_val ids = fr_input(r.g, "ids", FR_I32, 2, (int64_t[]){1, TOKENS});
     fr_val pos = fr_input(r.g, "pos", FR_I32, 2, (int64_t[]){TOKENS, 1});
-    fr_output(r.g, "logits", fr_llama_logits(r.g, m, NULL, fr_llama_body(r.g, m, NULL, ids, pos)));
+    fr_output(r.g, "logits",
+              fr_decoder_logits(r.g, m, NULL, fr_decoder_body(r.g, m, NULL, ids, pos)));
     for (int i = 0; i < PLACES; i++) show(r.g, places[i]);
     ok(fr_session_new(r.g, &r.s));
     return r;
@@ -110,12 +111,12 @@ static void check_twin(const char *name) {
     int64_t channels;
     ok(fr_model_open(path, &m));
     ok(fr_model_weights(&m, &w, &count));
-    run plain = start(&m.llama), twin = start(&m.llama);
+    run plain = start(&m.decoder), twin = start(&m.decoder);
     set_all(&plain, w, count);
-    ok(fr_outliers(&m.llama, &(fr_outlier_opts){.share = 0.01, .factor = 30, .seed = 1}, w, count,
+    ok(fr_outliers(&m.decoder, &(fr_outlier_opts){.share = 0.01, .factor = 30, .seed = 1}, w, count,
                    &channels));
     set_all(&twin, w, count);
-    assert_int_equal(channels, 2 * 5 + !m.llama.tied); /* at least one of each place */
+    assert_int_equal(channels, 2 * 5 + !m.decoder.tied); /* at least one of each place */
     go(&plain);
     go(&twin);
     double d = apart(&plain, &twin);
@@ -148,15 +149,15 @@ static void test_file(void **state) {
     fr_named_tensor *w;
     size_t count;
     ok(fr_model_open(path, &m));
-    run plain = start(&m.llama), twin = start(&m.llama);
+    run plain = start(&m.decoder), twin = start(&m.decoder);
     ok(fr_session_load(plain.s, m.store));
     go(&plain);
     static const double factors[] = {32, 30};
     for (int i = 0; i < 2; i++) {
         fr_outlier_opts o = {.share = 0.1, .factor = factors[i], .seed = 3};
         ok(fr_model_weights(&m, &w, &count));
-        ok(fr_outliers(&m.llama, &o, w, count, NULL));
-        ok(fr_model_folder_write(dir, &m.llama, w, count));
+        ok(fr_outliers(&m.decoder, &o, w, count, NULL));
+        ok(fr_model_folder_write(dir, &m.decoder, w, count));
         fr_free(w);
         ok(fr_model_open(dir, &back));
         ok(fr_session_load(twin.s, back.store));
@@ -182,11 +183,11 @@ static void test_refuse(void **state) {
     size_t count;
     ok(fr_model_open(path, &m));
     ok(fr_model_weights(&m, &w, &count));
-    fails(fr_outliers(&m.llama, &(fr_outlier_opts){.share = 2, .factor = 30}, w, count, NULL),
+    fails(fr_outliers(&m.decoder, &(fr_outlier_opts){.share = 2, .factor = 30}, w, count, NULL),
           "share");
-    fails(fr_outliers(&m.llama, &(fr_outlier_opts){.share = 0.01}, w, count, NULL), "factor");
-    fails(fr_outliers(&m.llama, &(fr_outlier_opts){.factor = 30}, w, 1, NULL), "no parameter");
-    fr_llama other = m.llama;
+    fails(fr_outliers(&m.decoder, &(fr_outlier_opts){.share = 0.01}, w, count, NULL), "factor");
+    fails(fr_outliers(&m.decoder, &(fr_outlier_opts){.factor = 30}, w, 1, NULL), "no parameter");
+    fr_decoder other = m.decoder;
     other.hidden++;
     fails(fr_outliers(&other, &(fr_outlier_opts){.factor = 30}, w, count, NULL), "should be f32");
     fr_free(w);

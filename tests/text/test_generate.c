@@ -29,25 +29,26 @@ static fr_model model;
 static fr_pool *pool;
 
 static void write_model(void) {
-    fr_llama m = {.vocab = VOCAB,
-                  .width = 48,
-                  .hidden = 64,
-                  .layers = 2,
-                  .heads = 6,
-                  .kv_heads = 2,
-                  .head_dim = 16,
-                  .context = CONTEXT,
-                  .eps = 1e-5f,
-                  .theta = 10000,
-                  .tied = false,
-                  .bos = 0,
-                  .eos = 1};
+    fr_decoder m = {.vocab = VOCAB,
+                    .width = 48,
+                    .hidden = 64,
+                    .layers = 2,
+                    .heads = 6,
+                    .kv_heads = 2,
+                    .head_dim = 16,
+                    .context = CONTEXT,
+                    .eps = 1e-5f,
+                    .rope = {.theta = 10000},
+                    .tied = false,
+                    .bos = 0,
+                    .eos = {1},
+                    .eos_count = 1};
     fr_graph *g = fr_graph_new();
     fr_session *s;
-    fr_output(g, "loss", fr_llama_loss(g, &m, NULL, 1, 2));
+    fr_output(g, "loss", fr_decoder_loss(g, &m, NULL, 1, 2));
     ok(fr_session_new(g, &s));
     ok(fr_session_init_random(s, 7, 0.25f));
-    ok(fr_llama_save(dir, &m, s, g));
+    ok(fr_decoder_save(dir, &m, s, g));
     fr_session_free(s);
     fr_graph_free(g);
     ok(fr_model_open(dir, &model));
@@ -63,8 +64,8 @@ static whole open_whole(void) {
     whole w = {.g = fr_graph_new()};
     fr_val ids = fr_input(w.g, "ids", FR_I32, 2, (int64_t[]){1, 2});
     fr_val pos = fr_input(w.g, "pos", FR_I32, 2, (int64_t[]){2, 1});
-    fr_val x = fr_llama_body(w.g, &model.llama, NULL, ids, pos);
-    fr_output(w.g, "logits", fr_llama_logits(w.g, &model.llama, NULL, x));
+    fr_val x = fr_decoder_body(w.g, &model.decoder, NULL, ids, pos);
+    fr_output(w.g, "logits", fr_decoder_logits(w.g, &model.decoder, NULL, x));
     ok(fr_session_new(w.g, &w.s));
     ok(fr_session_load(w.s, model.store));
     return w;
@@ -88,7 +89,7 @@ static void close_whole(whole *w) {
 static fr_generator *open_generator(int32_t batch, fr_kv_kind pages, fr_dtype weights) {
     fr_generator *g;
     fr_generator_opts o = {.pool = pool, .batch = batch, .pages = pages, .weights = weights};
-    ok(fr_generator_new(&model.llama, model.store, &o, &g));
+    ok(fr_generator_new(&model.decoder, model.store, &o, &g));
     return g;
 }
 
@@ -138,7 +139,7 @@ static void test_greedy(void **state) {
     ok(fr_generate(g, prompts, PROMPTS, &greedy, out, why));
     fr_generator *single; /* by one thread, too */
     fr_generator_opts alone_opts = {.batch = 1, .pages = FR_KV_F16, .weights = FR_F32};
-    ok(fr_generator_new(&model.llama, model.store, &alone_opts, &single));
+    ok(fr_generator_new(&model.decoder, model.store, &alone_opts, &single));
     for (int i = 0; i < PROMPTS; i++) {
         assert_int_equal(why[i], FR_ENDED_MOST);
         assert_int_equal(out[i].count, 40);
@@ -165,7 +166,7 @@ static void test_half(void **state) {
     follow(&w, &prompt, &out, 0.2);
     fr_generator_free(g);
     fr_generator_opts o = {.pool = pool, .flow = FR_BF16};
-    ok(fr_generator_new(&model.llama, model.store, &o, &g));
+    ok(fr_generator_new(&model.decoder, model.store, &o, &g));
     out.count = 0;
     ok(fr_generate(g, &prompt, 1, &greedy, &out, NULL));
     assert_int_equal(out.count, 40);
@@ -251,7 +252,7 @@ static void test_refuse(void **state) {
     fr_free(out.ids);
     fr_generator_free(g);
     fr_generator_opts bad = {.batch = -1};
-    fails(fr_generator_new(&model.llama, model.store, &bad, &g), "make no sense");
+    fails(fr_generator_new(&model.decoder, model.store, &bad, &g), "make no sense");
 }
 
 /* ---- memory ---- */
@@ -261,7 +262,7 @@ static fr_status short_text(const fr_tokens *prompt) {
     fr_generator *g = NULL;
     fr_tokens out = {0};
     FR_TRY(fr_model_open(dir, &m));
-    fr_status st = fr_generator_new(&m.llama, m.store, &(fr_generator_opts){.batch = 2}, &g);
+    fr_status st = fr_generator_new(&m.decoder, m.store, &(fr_generator_opts){.batch = 2}, &g);
     if (!st) st = fr_generate(g, prompt, 1, &(fr_generate_opts){.most = 3}, &out, NULL);
     fr_free(out.ids);
     fr_generator_free(g);
@@ -384,7 +385,7 @@ static void test_small_cache(void **state) {
     fr_generator_opts o = {.pool = pool, .batch = 4, .cache = 8 * page};
     fr_generator *g, *wide = open_generator(4, FR_KV_BF16, FR_NOTYPE);
     for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
-    ok(fr_generator_new(&model.llama, model.store, &o, &g));
+    ok(fr_generator_new(&model.decoder, model.store, &o, &g));
     ok(fr_generate(g, prompts, PROMPTS, &greedy, out, NULL));
     ok(fr_generate(wide, prompts, PROMPTS, &greedy, want, NULL));
     for (int i = 0; i < PROMPTS; i++) {
@@ -397,7 +398,7 @@ static void test_small_cache(void **state) {
     fr_generator_free(g);
     fr_generator_free(wide);
     o.cache = 6 * page; /* and 400 tokens want 7 */
-    fails(fr_generator_new(&model.llama, model.store, &o, &g), "does not hold one sequence");
+    fails(fr_generator_new(&model.decoder, model.store, &o, &g), "does not hold one sequence");
 }
 
 static int make(void **state) {

@@ -54,17 +54,17 @@ static void test_size(void **state) {
     struct stat s;
     assert_int_equal(stat(FR_TESTS_DIR "/../models/tales/model.safetensors", &s), 0);
     assert_in_range(s.st_size, 4000000, 10000000);
-    assert_in_range(fr_llama_params(&model.llama), 2000000, 4000000);
+    assert_in_range(fr_decoder_params(&model.decoder), 2000000, 4000000);
     int64_t values = 0;
     for (size_t i = 0; i < fr_store_count(model.store); i++) {
         const fr_tensor *t = fr_store_tensor(model.store, i);
         assert_int_equal(t->dtype, FR_BF16);
         values += fr_values(t);
     }
-    assert_int_equal(values, fr_llama_params(&model.llama));
-    assert_int_equal(fr_tokenizer_size(tokenizer), model.llama.vocab);
-    assert_int_equal(fr_tokenizer_bos(tokenizer), model.llama.bos);
-    assert_int_equal(fr_tokenizer_eos(tokenizer), model.llama.eos);
+    assert_int_equal(values, fr_decoder_params(&model.decoder));
+    assert_int_equal(fr_tokenizer_size(tokenizer), model.decoder.vocab);
+    assert_int_equal(fr_tokenizer_bos(tokenizer), model.decoder.bos);
+    assert_int_equal(fr_tokenizer_eos(tokenizer), model.decoder.eos);
 }
 
 /* ---- ids ---- */
@@ -100,11 +100,11 @@ typedef struct whole {
 
 static whole start(fr_dtype type) {
     whole w = {.g = fr_graph_new()};
-    fr_llama_opts o = {.weights = type};
+    fr_decoder_opts o = {.weights = type};
     fr_val ids = fr_input(w.g, "ids", FR_I32, 2, (int64_t[]){1, 8});
     fr_val pos = fr_input(w.g, "pos", FR_I32, 2, (int64_t[]){8, 1});
-    fr_val y =
-        fr_llama_logits(w.g, &model.llama, &o, fr_llama_body(w.g, &model.llama, &o, ids, pos));
+    fr_val y = fr_decoder_logits(w.g, &model.decoder, &o,
+                                 fr_decoder_body(w.g, &model.decoder, &o, ids, pos));
     fr_output(w.g, "logits", type == FR_F32 ? y : fr_cast(w.g, y, FR_F32));
     ok(fr_session_new_with(w.g, &(fr_session_opts){.pool = pool}, &w.s));
     ok(fr_session_load(w.s, model.store));
@@ -131,7 +131,7 @@ static double apart(const float *logits, int prompt) {
     const fr_tensor *at = get("at", prompt), *full = get("full", prompt);
     const int32_t *place = at->data;
     const float *want = full->data;
-    size_t vocab = (size_t)model.llama.vocab, n = (size_t)fr_values(full);
+    size_t vocab = (size_t)model.decoder.vocab, n = (size_t)fr_values(full);
     float *half = fr_alloc(FR_MEM_OTHER, n * sizeof *half);
     ok(fr_tensor_to_f32(get("half", prompt), half));
     double d = 0, sum = 0;
@@ -147,7 +147,7 @@ static double apart(const float *logits, int prompt) {
 
 static int32_t likeliest(const float *x) {
     int32_t best = 0;
-    for (int32_t i = 1; i < model.llama.vocab; i++)
+    for (int32_t i = 1; i < model.decoder.vocab; i++)
         if (x[i] > x[best]) best = i;
     return best;
 }
@@ -164,7 +164,7 @@ static void test_f32(void **state) {
         assert_true(d < 1e-5);
         const int32_t *next = get("next", i)->data;
         for (int64_t t = given; t < tokens; t++)
-            assert_int_equal(likeliest(logits + (t - 1) * model.llama.vocab), next[t - given]);
+            assert_int_equal(likeliest(logits + (t - 1) * model.decoder.vocab), next[t - given]);
     }
     stop(&w);
 }
@@ -194,7 +194,7 @@ static void test_words(void **state) {
         const fr_tensor *ids = get("ids", i);
         prompt[i] = (fr_tokens){.ids = ids->data, .count = (size_t)fr_values(ids)};
     }
-    ok(fr_generator_new(&model.llama, model.store,
+    ok(fr_generator_new(&model.decoder, model.store,
                         &(fr_generator_opts){.pool = pool, .batch = BATCH}, &g));
     ok(fr_generate(g, prompt, PROMPTS, &(fr_generate_opts){.most = 64, .past_end = true}, said,
                    NULL));

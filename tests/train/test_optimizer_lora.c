@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "model/llama.h"
+#include "model/decoder.h"
 #include "model/lora.h"
 #include "train/train.h"
 
@@ -22,18 +22,19 @@ static void fails(fr_status st, const char *text) {
 }
 
 enum { BATCH = 2, TOKENS = 16, RANK = 4, VOCAB = 48 };
-static const fr_llama model = {.vocab = VOCAB,
-                               .width = 32,
-                               .hidden = 64,
-                               .layers = 2,
-                               .heads = 4,
-                               .kv_heads = 2,
-                               .head_dim = 8,
-                               .context = 64,
-                               .eps = 1e-5f,
-                               .theta = 10000,
-                               .bos = -1,
-                               .eos = -1};
+static const fr_decoder model = {
+    .vocab = VOCAB,
+    .width = 32,
+    .hidden = 64,
+    .layers = 2,
+    .heads = 4,
+    .kv_heads = 2,
+    .head_dim = 8,
+    .context = 64,
+    .eps = 1e-5f,
+    .rope = {.theta = 10000},
+    .bos = -1,
+};
 static const float alpha = 8;
 
 /* ---- batches: one of three tokens that the rule knows ---- */
@@ -64,12 +65,12 @@ typedef struct run {
 
 static run start(fr_dtype weights) {
     run r = {.g = fr_graph_new()};
-    fr_llama_opts o = {.weights = weights, .lora_rank = RANK, .lora_alpha = alpha};
+    fr_decoder_opts o = {.weights = weights, .lora_rank = RANK, .lora_alpha = alpha};
     fr_train_opts train = {
         .optimizer = FR_ADAMW, .lr = 0.005f, .clip = 1, .trainable = fr_lora_trains};
-    ok(fr_trainer_new(r.g, fr_llama_loss(r.g, &model, &o, BATCH, TOKENS), &train, NULL, &r.t));
+    ok(fr_trainer_new(r.g, fr_decoder_loss(r.g, &model, &o, BATCH, TOKENS), &train, NULL, &r.t));
     r.s = fr_trainer_session(r.t);
-    ok(fr_llama_init(r.s, r.g, &model, 1));
+    ok(fr_decoder_init(r.s, r.g, &model, 1));
     return r;
 }
 static void finish(run *r) {
@@ -166,9 +167,9 @@ typedef struct plain {
 static plain base(fr_dtype weights) {
     plain p = {.g = fr_graph_new()};
     fr_output(p.g, "loss",
-              fr_llama_loss(p.g, &model, &(fr_llama_opts){.weights = weights}, BATCH, TOKENS));
+              fr_decoder_loss(p.g, &model, &(fr_decoder_opts){.weights = weights}, BATCH, TOKENS));
     ok(fr_session_new(p.g, &p.s));
-    ok(fr_llama_init(p.s, p.g, &model, 1));
+    ok(fr_decoder_init(p.s, p.g, &model, 1));
     return p;
 }
 static void stop(plain *p) {

@@ -220,8 +220,8 @@ static void test_folder(void **state) {
     ok(train(&(call){.out = "full", .plot = true}));
     fr_model m;
     ok(fr_model_open("full/model", &m));
-    assert_int_equal(m.llama.width, 32);
-    assert_int_equal(m.llama.context, 128);
+    assert_int_equal(m.decoder.width, 32);
+    assert_int_equal(m.decoder.context, 128);
     fr_model_close(&m);
     fr_tokenizer *t;
     ok(fr_tokenizer_open("full/model", &t));

@@ -1,24 +1,26 @@
-/* llama.c: the graph of a decoder-only transformer of the Llama kind (Touvron et al. 2023).
+/* decoder.c: the graph of a decoder-only transformer (Llama, Touvron et al. 2023, and its relatives).
  *
  * A layer: x + o(attention(rope(q), rope(k), v)) of the normed x, then x + down(silu(gate) * up) of the normed
  * sum. The sums ride on the linears as their residual. Every node stands in a scope of the name that its
  * parameters have in Hugging Face's files, so parameters are called like there. */
-#include "model/llama.h"
+#include "model/decoder.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "format/format.h"
+
 typedef struct build {
     fr_graph *g;
-    const fr_llama *m;
-    const fr_llama_opts *o;
+    const fr_decoder *m;
+    const fr_decoder_opts *o;
     fr_dtype type;
     int64_t layer; /* -1: outside of the layers */
-    const fr_llama_cache *cache;
+    const fr_decoder_cache *cache;
     fr_val first; /* where the text of each token begins, or FR_NONE */
 } build;
 
-static build begin(fr_graph *g, const fr_llama *m, const fr_llama_opts *o) {
+static build begin(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o) {
     fr_dtype type = o && o->weights != FR_NOTYPE ? o->weights : FR_F32;
     return (build){.g = g, .m = m, .o = o, .type = type, .layer = -1};
 }
@@ -51,11 +53,38 @@ static fr_val adapted(const build *b, const char *name, int64_t rows, int64_t co
     return y;
 }
 
+/* The weight that parameters of the scope now open make up, when the store holds it in few bits: its parts are
+ * parameters "weight.codes" and so on. */
+static bool few_bits(const build *b, fr_qweight *out) {
+    char name[192];
+    if (!b->o || !b->o->store) return false;
+    snprintf(name, sizeof name, "%s.weight", b->g->scope);
+    fr_quantized q;
+    if (!fr_quantized_is(b->o->store, name)) return false;
+    fr_status st = fr_quantized_open(b->o->store, name, &q);
+    if (st) {
+        fr_emit_fail(b->g, st);
+        return false;
+    }
+    *out = (fr_qweight){.format = q.format->name, .n = q.rows, .k = q.cols};
+    for (int i = 0; i < q.format->parts; i++) {
+        snprintf(name, sizeof name, "weight.%s", q.format->part_name[i]);
+        out->part[i] = fr_param(b->g, name, q.part[i].dtype, q.part[i].rank, q.part[i].dim);
+    }
+    return true;
+}
+
 static fr_val project(const build *b, const char *name, int64_t rows, int64_t cols, fr_val x,
                       fr_val residual) {
+    fr_qweight q;
+    fr_val y;
     enter(b, "", name);
-    fr_val w = matrix(b, "weight", rows, cols);
-    fr_val y = fr_linear(b->g, x, w, FR_NONE, residual, FR_FN_NONE);
+    if (few_bits(b, &q)) {
+        y = fr_qlinear(b->g, x, &q, &(fr_qlinear_opts){.residual = residual}, NULL);
+    } else {
+        fr_val w = matrix(b, "weight", rows, cols);
+        y = fr_linear(b->g, x, w, FR_NONE, residual, FR_FN_NONE);
+    }
     fr_scope_end(b->g);
     return b->o && b->o->lora_rank > 0 ? adapted(b, name, rows, cols, x, y) : y;
 }
@@ -80,7 +109,7 @@ static fr_val heads(const build *b, const char *name, int64_t count, fr_val x) {
 
 /* New keys and values go into their pages first; queries then look at all that the pages hold. */
 static fr_val attend_pages(const build *b, fr_val q, fr_val k, fr_val v) {
-    const fr_llama_cache *c = b->cache;
+    const fr_decoder_cache *c = b->cache;
     int64_t bytes =
         (int64_t)fr_kv_page_bytes(c->kind, (int32_t)b->m->kv_heads, (int32_t)b->m->head_dim);
     int64_t dim[] = {c->pages, bytes};
@@ -93,8 +122,8 @@ static fr_val attend_pages(const build *b, fr_val q, fr_val k, fr_val v) {
 }
 
 static fr_val attend(const build *b, fr_val x, fr_val pos) {
-    const fr_llama *m = b->m;
-    fr_rope_opts rope = {.theta = m->theta};
+    const fr_decoder *m = b->m;
+    fr_rope_opts rope = {.theta = m->rope.theta};
     fr_val q = heads(b, "self_attn.q_proj", m->heads, x);
     fr_val k = heads(b, "self_attn.k_proj", m->kv_heads, x);
     fr_val v = heads(b, "self_attn.v_proj", m->kv_heads, x);
@@ -111,14 +140,14 @@ static fr_val attend(const build *b, fr_val x, fr_val pos) {
 }
 
 static fr_val layer(const build *b, fr_val x, fr_val pos) {
-    const fr_llama *m = b->m;
+    const fr_decoder *m = b->m;
     fr_val a = attend(b, norm(b, "input_layernorm", x), pos);
     x = project(b, "self_attn.o_proj", m->width, m->heads * m->head_dim, a, x);
     fr_val y = norm(b, "post_attention_layernorm", x);
     fr_val gate = project(b, "mlp.gate_proj", m->hidden, m->width, y, FR_NONE);
     fr_val up = project(b, "mlp.up_proj", m->hidden, m->width, y, FR_NONE);
     enter(b, "", "mlp");
-    y = fr_glu(b->g, gate, up, FR_FN_SILU);
+    y = fr_glu(b->g, gate, up, m->act ? m->act : FR_FN_SILU);
     fr_scope_end(b->g);
     return project(b, "mlp.down_proj", m->width, m->hidden, y, x);
 }
@@ -140,33 +169,46 @@ static fr_val body(build *b, fr_val ids, fr_val pos) {
     return norm(b, "model.norm", x);
 }
 
-fr_val fr_llama_body(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val ids,
-                     fr_val pos) {
+fr_val fr_decoder_body(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o, fr_val ids,
+                       fr_val pos) {
     build b = begin(g, m, o);
     return body(&b, ids, pos);
 }
 
-fr_val fr_llama_cached(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val ids,
-                       fr_val pos, const fr_llama_cache *cache) {
+fr_val fr_decoder_layer(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o, int64_t number,
+                        fr_val x, fr_val pos) {
+    build b = begin(g, m, o);
+    b.layer = number;
+    return layer(&b, x, pos);
+}
+
+fr_val fr_decoder_cached(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o, fr_val ids,
+                         fr_val pos, const fr_decoder_cache *cache) {
     build b = begin(g, m, o);
     b.cache = cache;
     return body(&b, ids, pos);
 }
 
-fr_val fr_llama_logits(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, fr_val hidden) {
+fr_val fr_decoder_logits(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o,
+                         fr_val hidden) {
     build b = begin(g, m, o);
+    fr_qweight q;
     enter(&b, "", "lm_head");
-    fr_val w = FR_NONE;
-    if (!m->tied) w = matrix(&b, "weight", m->vocab, m->width);
-    if (m->tied) w = fr_graph_find(g, "model.embed_tokens.weight");
-    fr_val y = fr_linear(g, hidden, w, FR_NONE, FR_NONE, FR_FN_NONE);
+    fr_val y, w = FR_NONE;
+    if (few_bits(&b, &q)) { /* also of a tied model: the table stays as it is, its copy is small */
+        y = fr_qlinear(g, hidden, &q, NULL, NULL);
+    } else {
+        if (!m->tied) w = matrix(&b, "weight", m->vocab, m->width);
+        if (m->tied) w = fr_graph_find(g, "model.embed_tokens.weight");
+        y = fr_linear(g, hidden, w, FR_NONE, FR_NONE, FR_FN_NONE);
+    }
     fr_scope_end(g);
     return y;
 }
 
 /* Logits of bf16 stay so: the loss sums in f32, and what their rounding costs is noise of 2^-9 of a logit. */
-fr_val fr_llama_loss(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, int64_t batch,
-                     int64_t tokens) {
+fr_val fr_decoder_loss(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o, int64_t batch,
+                       int64_t tokens) {
     int64_t shape[] = {batch, tokens};
     fr_val ids = fr_input(g, "tokens", FR_I32, 2, shape);
     fr_val target = fr_input(g, "target", FR_I32, 2, shape);
@@ -174,7 +216,7 @@ fr_val fr_llama_loss(fr_graph *g, const fr_llama *m, const fr_llama_opts *o, int
     build b = begin(g, m, o);
     if (o && o->apart) b.first = fr_input(g, "first", FR_I32, 2, shape);
     fr_val x = body(&b, ids, pos);
-    return fr_cross_entropy(g, fr_llama_logits(g, m, o, x), target);
+    return fr_cross_entropy(g, fr_decoder_logits(g, m, o, x), target);
 }
 
 /* ---- how it starts ---- */
@@ -186,7 +228,7 @@ static bool ends_with(const char *name, const char *end) {
 
 /* What goes in with deviation 1 comes out so, whatever the width; GPT-2's 0.02 suits widths of 2500, and at 256
  * leaves attention nearly blind for the first thousands of steps. */
-static float deviation(const fr_llama *m, const char *name, const fr_tensor *shape) {
+static float deviation(const fr_decoder *m, const char *name, const fr_tensor *shape) {
     if (ends_with(name, "lora_A.weight")) return 1 / sqrtf((float)shape->dim[1]);
     if (ends_with(name, "lora_B.weight")) return 0;
     if (ends_with(name, "embed_tokens.weight")) return 0.05f;
@@ -195,7 +237,7 @@ static float deviation(const fr_llama *m, const char *name, const fr_tensor *sha
     return back ? even / sqrtf(2 * (float)m->layers) : even;
 }
 
-static fr_status start(fr_session *s, const fr_graph *g, const fr_llama *m, uint64_t seed,
+static fr_status start(fr_session *s, const fr_graph *g, const fr_decoder *m, uint64_t seed,
                        fr_val v) {
     const fr_value *value = fr_value_of(g, v);
     fr_tensor t = fr_tensor_make(FR_F32, value->desc.rank, value->desc.dim, NULL);
@@ -210,7 +252,7 @@ static fr_status start(fr_session *s, const fr_graph *g, const fr_llama *m, uint
     return st;
 }
 
-fr_status fr_llama_init(fr_session *s, const fr_graph *g, const fr_llama *m, uint64_t seed) {
+fr_status fr_decoder_init(fr_session *s, const fr_graph *g, const fr_decoder *m, uint64_t seed) {
     for (fr_val v = 1; (size_t)v < g->value_count; v++) {
         const fr_value *value = fr_value_of(g, v);
         if (value->kind == FR_VALUE_PARAM && !value->parts && !fr_session_tensor(s, v))

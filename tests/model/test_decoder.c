@@ -15,7 +15,7 @@ static void ok(fr_status st) {
 
 typedef struct golden {
     fr_store *weights, *data;
-    fr_llama m;
+    fr_decoder m;
 } golden;
 
 static golden open_golden(const char *name) {
@@ -25,7 +25,7 @@ static golden open_golden(const char *name) {
     ok(fr_store_open(path, &x.data));
     snprintf(path, sizeof path, "%s/golden/model/%s/model.safetensors", FR_TESTS_DIR, name);
     ok(fr_store_open(path, &x.weights));
-    ok(fr_llama_read(fr_store_config(x.weights, "config.json"), &x.m));
+    ok(fr_decoder_read(fr_store_config(x.weights, "config.json"), &x.m));
     return x;
 }
 
@@ -48,10 +48,10 @@ typedef struct run {
     fr_pool *pool;
 } run;
 
-static run start(const golden *x, const fr_llama_opts *o, bool with_grads) {
+static run start(const golden *x, const fr_decoder_opts *o, bool with_grads) {
     run r = {.g = fr_graph_new()};
     fr_val wrt[GRADS], grad[GRADS];
-    fr_val loss = fr_llama_loss(r.g, &x->m, o, 2, 12);
+    fr_val loss = fr_decoder_loss(r.g, &x->m, o, 2, 12);
     fr_output(r.g, "loss", loss);
     if (with_grads) {
         for (int i = 0; i < GRADS; i++) wrt[i] = fr_graph_find(r.g, grads[i]);
@@ -103,7 +103,7 @@ static void near(const char *what, const fr_tensor *got, const fr_tensor *want, 
 
 static void check_loss(const char *name, fr_dtype type, double loss_most, double grad_most) {
     golden x = open_golden(name);
-    fr_llama_opts o = {.weights = type};
+    fr_decoder_opts o = {.weights = type};
     run r = start(&x, &o, true);
     ok(fr_session_load(r.s, x.weights));
     go(&x, &r);
@@ -120,11 +120,11 @@ static void check_loss(const char *name, fr_dtype type, double loss_most, double
 
 static void check_logits(const char *name, fr_dtype type, double most) {
     golden x = open_golden(name);
-    fr_llama_opts o = {.weights = type};
+    fr_decoder_opts o = {.weights = type};
     fr_graph *g = fr_graph_new();
     fr_val ids = fr_input(g, "ids", FR_I32, 2, (int64_t[]){2, 12});
     fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){12, 1});
-    fr_val y = fr_llama_logits(g, &x.m, &o, fr_llama_body(g, &x.m, &o, ids, pos));
+    fr_val y = fr_decoder_logits(g, &x.m, &o, fr_decoder_body(g, &x.m, &o, ids, pos));
     fr_output(g, "logits", y);
     fr_session *s;
     ok(fr_session_new(g, &s));
@@ -163,10 +163,10 @@ static void test_recompute(void **state) {
     (void)state;
     golden x = open_golden("tied");
     x.m.layers = 12;
-    run a = start(&x, &(fr_llama_opts){0}, true);
-    run b = start(&x, &(fr_llama_opts){.recompute = true}, true);
-    ok(fr_llama_init(a.s, a.g, &x.m, 2));
-    ok(fr_llama_init(b.s, b.g, &x.m, 2));
+    run a = start(&x, &(fr_decoder_opts){0}, true);
+    run b = start(&x, &(fr_decoder_opts){.recompute = true}, true);
+    ok(fr_decoder_init(a.s, a.g, &x.m, 2));
+    ok(fr_decoder_init(b.s, b.g, &x.m, 2));
     go(&x, &a);
     go(&x, &b);
     for (int i = 0; i < GRADS; i++) {
@@ -189,9 +189,9 @@ static float value(const fr_tensor *t) {
 static void test_lora(void **state) {
     (void)state;
     golden x = open_golden("untied");
-    fr_llama_opts o = {.lora_rank = 4, .lora_alpha = 8};
+    fr_decoder_opts o = {.lora_rank = 4, .lora_alpha = 8};
     run r = start(&x, &o, false);
-    ok(fr_llama_init(r.s, r.g, &x.m, 5));
+    ok(fr_decoder_init(r.s, r.g, &x.m, 5));
     ok(fr_session_load(r.s, x.weights));
     go(&x, &r);
     float want = value(fr_store_find(x.data, "loss"));
@@ -233,8 +233,8 @@ static double spread(const run *r, const char *name) {
 static void test_init(void **state) {
     (void)state;
     golden x = open_golden("tied");
-    run r = start(&x, &(fr_llama_opts){0}, false);
-    ok(fr_llama_init(r.s, r.g, &x.m, 1));
+    run r = start(&x, &(fr_decoder_opts){0}, false);
+    ok(fr_decoder_init(r.s, r.g, &x.m, 1));
     go(&x, &r);
     double in = 1 / sqrt((double)x.m.width), hidden = 1 / sqrt((double)x.m.hidden);
     assert_true(fabsf(value(fr_session_output(r.s, "loss")) - logf(80)) < 0.3f);

@@ -1,8 +1,8 @@
-/* llama_config.c: the numbers of a model of the Llama kind, from and to a config.json.
+/* decoder_config.c: the numbers of a model of the Llama kind, from and to a config.json.
  *
  * Read is what transformers has written since 2023: the base of the rotation stands as rope_theta or, later, in
  * rope_parameters; numbers that are left out have the library's defaults. */
-#include "model/llama.h"
+#include "model/decoder.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -69,20 +69,18 @@ static fr_status read_real(const fr_json *c, const char *key, double fallback, f
                    x);
 }
 
-static fr_status read_rope(const fr_json *c, fr_llama *m) {
+static fr_status read_rope(const fr_json *c, fr_decoder *m) {
     const fr_json *later = fr_json_get(c, "rope_parameters");
     double theta;
     FR_TRY(check_rope(fr_json_get(c, "rope_scaling"), "rope_scaling"));
     FR_TRY(check_rope(later, "rope_parameters"));
     FR_TRY(fr_json_f64(c, "rope_theta", 10000, &theta));
-    return read_real(later, "rope_theta", theta, &m->theta);
+    return read_real(later, "rope_theta", theta, &m->rope.theta);
 }
 
-/* One id, or a list of which the first counts. */
-static fr_status read_id(const fr_json *c, const char *key, int64_t vocab, int32_t *out) {
-    const fr_json *v = fr_json_get(c, key);
+/* -1: none, also when it is no token of the vocabulary. */
+static fr_status read_id(const fr_json *v, const char *key, int64_t vocab, int32_t *out) {
     int64_t id = -1;
-    if (json_is_array(v)) v = json_array_get(v, 0);
     if (v && !json_is_null(v)) {
         if (!json_is_integer(v))
             return fr_fail(FR_FORMAT,
@@ -93,7 +91,19 @@ static fr_status read_id(const fr_json *c, const char *key, int64_t vocab, int32
     return FR_OK;
 }
 
-static fr_status read_shape(const fr_json *c, fr_llama *m) {
+/* One id, or a list. */
+static fr_status read_ends(const fr_json *c, fr_decoder *m) {
+    const fr_json *v = fr_json_get(c, "eos_token_id");
+    size_t count = json_is_array(v) ? json_array_size(v) : 1;
+    for (size_t i = 0; i < count && m->eos_count < (int32_t)FR_COUNT(m->eos); i++) {
+        int32_t id = -1;
+        FR_TRY(read_id(json_is_array(v) ? json_array_get(v, i) : v, "eos_token_id", m->vocab, &id));
+        if (id >= 0) m->eos[m->eos_count++] = id;
+    }
+    return FR_OK;
+}
+
+static fr_status read_shape(const fr_json *c, fr_decoder *m) {
     FR_TRY(read_size(c, "vocab_size", 0, &m->vocab));
     FR_TRY(read_size(c, "hidden_size", 0, &m->width));
     FR_TRY(read_size(c, "intermediate_size", 0, &m->hidden));
@@ -112,7 +122,7 @@ static fr_status read_shape(const fr_json *c, fr_llama *m) {
 }
 
 /* So that values and operations can be counted in 63 bits. */
-static fr_status check_size(const fr_llama *m) {
+static fr_status check_size(const fr_decoder *m) {
     double heads = (double)(m->heads + m->kv_heads) * (double)m->head_dim;
     double layer = (double)m->width * (2 * heads + 3 * (double)m->hidden + 2);
     double values = (double)m->layers * layer + 2 * (double)m->vocab * (double)m->width;
@@ -125,8 +135,8 @@ static fr_status check_size(const fr_llama *m) {
     return FR_OK;
 }
 
-fr_status fr_llama_read(const fr_json *c, fr_llama *out) {
-    fr_llama m = {0};
+fr_status fr_decoder_read(const fr_json *c, fr_decoder *out) {
+    fr_decoder m = {0};
     *out = m;
     if (!json_is_object(c)) return fr_fail(FR_FORMAT, "The model's configuration is no object.");
     FR_TRY(want_word(c, "model_type", "llama"));
@@ -138,8 +148,8 @@ fr_status fr_llama_read(const fr_json *c, fr_llama *out) {
     FR_TRY(read_rope(c, &m));
     FR_TRY(read_real(c, "rms_norm_eps", 1e-6, &m.eps));
     FR_TRY(fr_json_bool(c, "tie_word_embeddings", false, &m.tied));
-    FR_TRY(read_id(c, "bos_token_id", m.vocab, &m.bos));
-    FR_TRY(read_id(c, "eos_token_id", m.vocab, &m.eos));
+    FR_TRY(read_id(fr_json_get(c, "bos_token_id"), "bos_token_id", m.vocab, &m.bos));
+    FR_TRY(read_ends(c, &m));
     *out = m;
     return FR_OK;
 }
@@ -160,11 +170,22 @@ static fr_json *id(int32_t token) {
     return token < 0 ? json_null() : json_integer(token);
 }
 
+static fr_json *ends(const fr_decoder *m) {
+    if (m->eos_count < 2) return id(m->eos_count ? m->eos[0] : -1);
+    fr_json *list = json_array();
+    for (int32_t i = 0; i < m->eos_count; i++)
+        if (json_array_append_new(list, json_integer(m->eos[i]))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 static bool put(fr_json *c, const char *key, fr_json *value) {
     return json_object_set_new(c, key, value) == 0; /* also when value is NULL */
 }
 
-static bool write_shape(fr_json *c, const fr_llama *m) {
+static bool write_shape(fr_json *c, const fr_decoder *m) {
     return put(c, "vocab_size", json_integer(m->vocab)) &&
            put(c, "hidden_size", json_integer(m->width)) &&
            put(c, "intermediate_size", json_integer(m->hidden)) &&
@@ -175,20 +196,20 @@ static bool write_shape(fr_json *c, const fr_llama *m) {
            put(c, "max_position_embeddings", json_integer(m->context));
 }
 
-static bool write_rest(fr_json *c, const fr_llama *m, fr_dtype weights) {
+static bool write_rest(fr_json *c, const fr_decoder *m, fr_dtype weights) {
     const char *dtype = weights == FR_BF16 ? "bfloat16" : weights == FR_F16 ? "float16" : "float32";
-    return put(c, "rms_norm_eps", real(m->eps)) && put(c, "rope_theta", real(m->theta)) &&
+    return put(c, "rms_norm_eps", real(m->eps)) && put(c, "rope_theta", real(m->rope.theta)) &&
            put(c, "rope_scaling", json_null()) && put(c, "hidden_act", json_string("silu")) &&
            put(c, "attention_bias", json_false()) && put(c, "mlp_bias", json_false()) &&
            put(c, "attention_dropout", json_real(0)) &&
            put(c, "initializer_range", json_real(0.02)) &&
            put(c, "pretraining_tp", json_integer(1)) &&
            put(c, "tie_word_embeddings", json_boolean(m->tied)) &&
-           put(c, "bos_token_id", id(m->bos)) && put(c, "eos_token_id", id(m->eos)) &&
+           put(c, "bos_token_id", id(m->bos)) && put(c, "eos_token_id", ends(m)) &&
            put(c, "torch_dtype", json_string(dtype)) && put(c, "use_cache", json_true());
 }
 
-fr_status fr_llama_write(const fr_llama *m, fr_dtype weights, fr_json **out) {
+fr_status fr_decoder_write(const fr_decoder *m, fr_dtype weights, fr_json **out) {
     fr_json *c = json_object(), *names = json_array();
     *out = NULL;
     bool good = c && names && json_array_append_new(names, json_string("LlamaForCausalLM")) == 0;
@@ -207,18 +228,18 @@ fr_status fr_llama_write(const fr_llama *m, fr_dtype weights, fr_json **out) {
 /* ---- counting ---- */
 
 /* Values of the matrices of a layer. */
-static int64_t layer_values(const fr_llama *m) {
+static int64_t layer_values(const fr_decoder *m) {
     int64_t q = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim;
     return m->width * (2 * q + 2 * kv + 3 * m->hidden);
 }
 
-int64_t fr_llama_params(const fr_llama *m) {
+int64_t fr_decoder_params(const fr_decoder *m) {
     return (m->tied ? 1 : 2) * m->vocab * m->width + m->layers * (layer_values(m) + 2 * m->width) +
            m->width;
 }
 
 /* Two operations a value of a matrix forward and four backward; keys that a query does not see cost nothing. */
-double fr_llama_train_flops(const fr_llama *m, int64_t tokens) {
+double fr_decoder_train_flops(const fr_decoder *m, int64_t tokens) {
     double matrices = (double)(m->layers * layer_values(m) + m->vocab * m->width);
     double seen = ((double)tokens + 1) / 2;
     double attention = (double)(m->layers * m->heads * m->head_dim) * 2 * seen;
