@@ -1,0 +1,2 @@
+/* hadamard.c: see hadamard.h. */
+#include "quant/hadamard.h"
