@@ -43,6 +43,9 @@ void fr_store_close(fr_store *s) {
     fr_free(s->configs);
     fr_free(s->folder);
     fr_json_free(s->meta);
+    for (size_t i = 0; i < s->kept_count; i++) fr_free(s->kept[i]);
+    fr_free(s->kept);
+    fr_store_close(s->base);
     if (s->arena) fr_arena_free(s->arena);
     pthread_mutex_destroy(&s->lock);
     fr_free(s);

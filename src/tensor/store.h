@@ -42,6 +42,18 @@ const fr_meta_array *fr_store_array(const fr_store *s, size_t i);
 void fr_meta_strings(const fr_meta_array *a,
                      void (*fn)(void *user, size_t i, const char *text, size_t bytes), void *user);
 
+/* ---- derived stores ---- */
+
+/* An empty store over `base`, with its path, metadata, arrays and configs. It closes base when it is closed itself;
+ * when this fails base stays the caller's. */
+fr_status fr_store_derive(fr_store *base, fr_store **out);
+/* Under a name of its own, a tensor of the base or one in memory that is kept. Before others see the store. */
+fr_status fr_store_derive_add(fr_store *s, const char *name, const fr_tensor *t);
+/* fr_free(memory) with the store; at once when this fails. NULL is fine. */
+fr_status fr_store_derive_keep(fr_store *s, void *memory);
+/* Adds or replaces a pair of the metadata. */
+fr_status fr_store_derive_meta(fr_store *s, const char *key, const char *value);
+
 /* From memory, for tests and fuzzing; data must outlive the store. */
 fr_status fr_safetensors_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out);
 fr_status fr_gguf_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out);

@@ -48,6 +48,9 @@ struct fr_store {
     fr_config *configs;
     size_t config_count, config_cap;
     pthread_mutex_t lock; /* over configs and loose entries, which fill up late */
+    fr_store *base;       /* of a derived store, which closes it */
+    void **kept;          /* memory of a derived store */
+    size_t kept_count, kept_cap;
 };
 
 fr_status fr_store_new(const char *path, const char *format, fr_store **out);
