@@ -211,6 +211,23 @@ int32_t fr_tokenizer_find(const fr_tokenizer *t, const char *token) {
     return s ? s->value : -1;
 }
 
+static const fr_token *token_at(const fr_tokenizer *t, int32_t id) {
+    if (id < 0 || (size_t)id >= t->size || !t->tokens[id].name) return NULL;
+    return &t->tokens[id];
+}
+
+const char *fr_tokenizer_bytes(const fr_tokenizer *t, int32_t id, size_t *bytes) {
+    const fr_token *token = token_at(t, id);
+    bool none = !token || (token->flags & FR_TOKEN_SPECIAL) || !token->bytes;
+    *bytes = none ? 0 : token->bytes;
+    return none ? NULL : token->text;
+}
+
+bool fr_tokenizer_special(const fr_tokenizer *t, int32_t id) {
+    const fr_token *token = token_at(t, id);
+    return !token || (token->flags & FR_TOKEN_SPECIAL);
+}
+
 fr_status fr_tokenizer_decode(const fr_tokenizer *t, const int32_t *ids, size_t count, bool special,
                               char **text, size_t *bytes) {
     *text = NULL;

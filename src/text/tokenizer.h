@@ -23,6 +23,11 @@ int32_t fr_tokenizer_find(const fr_tokenizer *t,
                           const char *token);    /* by its name in the file; -1: none */
 int32_t fr_tokenizer_bos(const fr_tokenizer *t); /* -1: there is none */
 int32_t fr_tokenizer_eos(const fr_tokenizer *t);
+/* The bytes that an id adds to a text when it is decoded in the middle of one; they belong to the tokenizer. NULL when
+ * it adds none: special tokens and ids that no token has. An id of a byte (<0x41>) gives this byte. */
+const char *fr_tokenizer_bytes(const fr_tokenizer *t, int32_t id, size_t *bytes);
+/* Whether an id is left out of a text unless special tokens are asked for; also of ids that no token has. */
+bool fr_tokenizer_special(const fr_tokenizer *t, int32_t id);
 
 /* A growing list of ids; starts as {0}, freed with fr_free(ids). */
 typedef struct fr_tokens {

@@ -275,6 +275,32 @@ static void test_threads(void **state) {
     fr_tokenizer_free(t);
 }
 
+/* Each id's own bytes: one after another they are the text. */
+static void test_bytes_of_ids(void **state) {
+    (void)state;
+    fr_tokenizer *t = learn_made(3, 500, 400);
+    static const char text[] = "circle na\xC3\xAFve \xFF<s>";
+    fr_tokens ids = ids_of(t, text, sizeof text - 1, 0);
+    size_t at = 0, bytes;
+    for (size_t i = 0; i < ids.count; i++) {
+        const char *own = fr_tokenizer_bytes(t, ids.ids[i], &bytes);
+        assert_non_null(own);
+        assert_true(at + bytes < sizeof text);
+        assert_memory_equal(own, text + at, bytes);
+        assert_false(fr_tokenizer_special(t, ids.ids[i]));
+        at += bytes;
+    }
+    assert_int_equal(at, sizeof text - 1);
+    for (int32_t id = -1; id < 3; id++) { /* none, and the special ones */
+        assert_null(fr_tokenizer_bytes(t, id, &bytes));
+        assert_int_equal(bytes, 0);
+        assert_true(fr_tokenizer_special(t, id));
+    }
+    assert_true(fr_tokenizer_special(t, fr_tokenizer_size(t)));
+    fr_free(ids.ids);
+    fr_tokenizer_free(t);
+}
+
 /* Any allocation may fail: a sentence, and nothing is lost. */
 static void test_no_memory(void **state) {
     (void)state;
@@ -314,6 +340,7 @@ int main(void) {
         cmocka_unit_test(test_a_long_piece),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_ids_that_are_none),
+        cmocka_unit_test(test_bytes_of_ids),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_no_memory),
     };
