@@ -28,4 +28,8 @@ extern const fr_qformat fr_fp8_e4m3_tensor, fr_fp8_e5m2_tensor, fr_fp8_1x128, fr
 extern const fr_qformat fr_int2_g16, fr_int2_g64, fr_int2a_g16, fr_int2a_g64;
 extern const fr_qformat fr_int2_g64_s1, fr_int2_g16_s2, fr_int2_g16_s4, fr_int2a_g16_s1;
 
+/* ggml.c: the blocks of GGUF files. The format whose blocks are of that type, or NULL. */
+extern const fr_qformat fr_q4_0, fr_q4_1, fr_q5_0, fr_q5_1, fr_q8_0, fr_q4_k, fr_q5_k, fr_q6_k;
+const fr_qformat *fr_format_of_blocks(fr_dtype t);
+
 #endif

@@ -50,6 +50,14 @@ const fr_qformat *const fr_formats[] = {
     &fr_int2_g16_s2,
     &fr_int2_g16_s4,
     &fr_int2a_g16_s1,
+    &fr_q4_0,
+    &fr_q4_1,
+    &fr_q5_0,
+    &fr_q5_1,
+    &fr_q8_0,
+    &fr_q4_k,
+    &fr_q5_k,
+    &fr_q6_k,
     NULL,
 };
 

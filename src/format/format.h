@@ -57,6 +57,10 @@ struct fr_qformat {
     void (*decode)(const fr_quantized *q, int64_t row, int64_t count, float *out);
     /* What describe() cannot see, in files: codes and scales that the format never makes. Optional. */
     fr_status (*check)(const fr_quantized *q);
+    /* Value by value (grid.h); NULL where values of a row are not rounded one by one.
+     * choose: all parts of one row but the codes; round: the code of one value and what it decodes to. */
+    fr_status (*choose)(const float *x, float shrink, fr_quantized *q, int64_t row);
+    int (*round)(const fr_quantized *q, int64_t row, int64_t col, float x, float *value);
 };
 
 /* All formats, ended by NULL; families.h declares each. */
@@ -93,9 +97,10 @@ typedef struct fr_error_stats {
 } fr_error_stats;
 fr_error_stats fr_error_of(const float *x, const float *y, size_t n);
 
-/* The rest of the face, in parts: each format by name, QoQ's second level, 2-bit stages, pages of keys
+/* The rest of the face, in parts: each format by name, rounding value by value, QoQ's second level, 2-bit stages, pages of keys
  * and values, other programs' checkpoints. */
 #include "format/families.h"
+#include "format/grid.h"
 #include "format/import.h"
 #include "format/int2.h"
 #include "format/kv.h"

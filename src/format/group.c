@@ -52,7 +52,7 @@ static int64_t column(const fr_quantized *q, int64_t c) {
     return own_of(q->format)->order ? ((const int32_t *)q->part[ORDER].data)[c] : c;
 }
 
-static fr_status choose(const float *x, fr_quantized *q, const span *g) {
+static fr_status choose(const float *x, float shrink, fr_quantized *q, const span *g) {
     const own *o = own_of(q->format);
     float lo = 0, hi = 0;
     for (int64_t c = g->first; c < g->end; c++) {
@@ -60,6 +60,7 @@ static fr_status choose(const float *x, fr_quantized *q, const span *g) {
         lo = FR_MIN(lo, v);
         hi = FR_MAX_OF(hi, v);
     }
+    lo *= shrink, hi *= shrink;
     float range = o->zeros ? hi - lo : o->lo < 0 ? FR_MAX_OF(-lo, hi) : hi;
     fr_put_scale(&q->part[SCALES], g->scale, range / (float)o->hi);
     float s = fr_scale_at(&q->part[SCALES], g->scale);
@@ -101,11 +102,35 @@ static fr_status quantize(const fr_quant_opts *opts, const float *x, fr_quantize
     for (int64_t r = 0; r < q->rows; r++)
         for (int64_t i = 0; i < n; i++) {
             span g = span_of(q, r, i);
-            FR_TRY(choose(x + r * q->cols, q, &g));
+            FR_TRY(choose(x + r * q->cols, 1, q, &g));
             encode(x + r * q->cols, q, &g);
         }
     return FR_OK;
 }
+
+/* ---- value by value ---- */
+
+static fr_status choose_row(const float *x, float shrink, fr_quantized *q, int64_t row) {
+    int64_t n = fr_group_count(q->cols, q->format->group);
+    for (int64_t i = 0; i < n; i++) {
+        span g = span_of(q, row, i);
+        FR_TRY(choose(x, shrink, q, &g));
+    }
+    return FR_OK;
+}
+
+static int round_value(const fr_quantized *q, int64_t row, int64_t col, float x, float *value) {
+    const own *o = own_of(q->format);
+    int64_t group = q->format->group ? q->format->group : q->cols;
+    int64_t at = row * fr_group_count(q->cols, q->format->group) + col / group;
+    float s = fr_scale_at(&q->part[SCALES], at);
+    float z = o->zeros ? ((const uint8_t *)q->part[ZEROS].data)[at] : 0;
+    int code = fr_clamp_int(rintf(x / s) + z, o->lo, o->hi);
+    *value = ((float)code - z) * s;
+    return code;
+}
+
+/* ---- back ---- */
 
 static void decode_group(const fr_quantized *q, const span *g, float *out) {
     const own *o = own_of(q->format);
@@ -169,6 +194,7 @@ static const own uint4 = {0, 15, false, false, FR_F16}, uint4_bf16 = {0, 15, fal
 static const own uint4_z = {0, 15, true, false, FR_F16}, uint8_z = {0, 255, true, false, FR_F16};
 static const own uint4_zo = {0, 15, true, true, FR_F16}, uint8_zo = {0, 255, true, true, FR_F16};
 
+/* Where the columns stand in another order, whoever has that order is who rounds. */
 #define FORMAT(id, text, count, size, facts)                                                       \
     const fr_qformat id = {                                                                        \
         .name = text,                                                                              \
@@ -180,6 +206,8 @@ static const own uint4_zo = {0, 15, true, true, FR_F16}, uint8_zo = {0, 255, tru
         .quantize = quantize,                                                                      \
         .decode = decode,                                                                          \
         .check = check,                                                                            \
+        .choose = count < 4 ? choose_row : NULL,                                                   \
+        .round = count < 4 ? round_value : NULL,                                                   \
     }
 
 FORMAT(fr_int4_g32, "int4-g32", 2, 32, int4);

@@ -27,13 +27,14 @@ static fr_status describe(const fr_qformat *f, int64_t rows, int64_t cols,
 }
 
 /* Scale (and zero point) number i for n values. */
-static fr_status choose(const float *x, int64_t n, fr_quantized *q, int64_t i) {
+static fr_status choose(const float *x, int64_t n, float shrink, fr_quantized *q, int64_t i) {
     bool zeros = own_of(q->format)->zeros;
     float lo = 0, hi = 0;
     for (int64_t c = 0; c < n; c++) {
         lo = FR_MIN(lo, x[c]);
         hi = FR_MAX_OF(hi, x[c]);
     }
+    lo *= shrink, hi *= shrink;
     float s = zeros ? (float)(((double)hi - (double)lo) / 255) : FR_MAX_OF(-lo, hi) / 127;
     if (s == 0) s = 1;
     if (!isfinite(s * (zeros ? 255 : 127)))
@@ -64,10 +65,24 @@ static fr_status quantize(const fr_quant_opts *opts, const float *x, fr_quantize
     bool by_row = own_of(q->format)->rows;
     int64_t pieces = by_row ? q->rows : 1, n = by_row ? q->cols : q->rows * q->cols;
     for (int64_t i = 0; i < pieces; i++) {
-        FR_TRY(choose(x + i * n, n, q, i));
+        FR_TRY(choose(x + i * n, n, 1, q, i));
         encode(x + i * n, n, q, i * n, i);
     }
     return FR_OK;
+}
+
+static fr_status choose_row(const float *x, float shrink, fr_quantized *q, int64_t row) {
+    return choose(x, q->cols, shrink, q, row);
+}
+
+static int round_value(const fr_quantized *q, int64_t row, int64_t col, float x, float *value) {
+    (void)col;
+    bool zeros = own_of(q->format)->zeros;
+    float s = ((const float *)q->part[1].data)[row];
+    float z = zeros ? ((const uint8_t *)q->part[2].data)[row] : 0;
+    int code = fr_clamp_int(rintf(x / s) + z, zeros ? 0 : -127, zeros ? 255 : 127);
+    *value = ((float)code - z) * s;
+    return code;
 }
 
 static void decode(const fr_quantized *q, int64_t row, int64_t count, float *out) {
@@ -99,7 +114,7 @@ static fr_status check(const fr_quantized *q) {
 static const own tensor = {false, false}, row = {true, false};
 static const own utensor = {false, true}, urow = {true, true};
 
-#define FORMAT(id, text, count, facts)                                                             \
+#define FORMAT(id, text, count, facts, chooser, rounder)                                           \
     const fr_qformat id = {                                                                        \
         .name = text,                                                                              \
         .parts = count,                                                                            \
@@ -109,11 +124,13 @@ static const own utensor = {false, true}, urow = {true, true};
         .quantize = quantize,                                                                      \
         .decode = decode,                                                                          \
         .check = check,                                                                            \
+        .choose = chooser,                                                                         \
+        .round = rounder,                                                                          \
     }
 
-FORMAT(fr_int8_tensor, "int8-tensor", 2, tensor);
-FORMAT(fr_int8_channel, "int8-channel", 2, row);
-FORMAT(fr_int8_token, "int8-token", 2, row);
-FORMAT(fr_uint8_tensor, "uint8-tensor", 3, utensor);
-FORMAT(fr_uint8_channel, "uint8-channel", 3, urow);
-FORMAT(fr_uint8_token, "uint8-token", 3, urow);
+FORMAT(fr_int8_tensor, "int8-tensor", 2, tensor, NULL, NULL);
+FORMAT(fr_int8_channel, "int8-channel", 2, row, choose_row, round_value);
+FORMAT(fr_int8_token, "int8-token", 2, row, choose_row, round_value);
+FORMAT(fr_uint8_tensor, "uint8-tensor", 3, utensor, NULL, NULL);
+FORMAT(fr_uint8_channel, "uint8-channel", 3, urow, choose_row, round_value);
+FORMAT(fr_uint8_token, "uint8-token", 3, urow, choose_row, round_value);

@@ -32,21 +32,36 @@ static fr_status too_large(const fr_qformat *f, int64_t row, float lo, float hi)
                    (long long)row, (double)lo, (double)hi, f->name);
 }
 
+static fr_status choose_row(const float *x, float shrink, fr_quantized *q, int64_t row) {
+    float lo = x[0], hi = x[0];
+    for (int64_t c = 1; c < q->cols; c++) {
+        lo = FR_MIN(lo, x[c]);
+        hi = FR_MAX_OF(hi, x[c]);
+    }
+    lo *= shrink, hi *= shrink;
+    fr_put_scale(&q->part[1], row, (hi - lo) / 15);
+    fr_put_scale(&q->part[2], row, 0 - lo);
+    float s = fr_scale_at(&q->part[1], row), z = fr_scale_at(&q->part[2], row);
+    if (!isfinite(s) || !isfinite(z)) return too_large(q->format, row, lo, hi);
+    if (s == 0) fr_put_scale(&q->part[1], row, 1); /* one value: the zero point carries it */
+    return FR_OK;
+}
+
+static int round_row(const fr_quantized *q, int64_t row, int64_t col, float x, float *value) {
+    (void)col;
+    float s = fr_scale_at(&q->part[1], row), z = fr_scale_at(&q->part[2], row);
+    int code = fr_clamp_int(rintf((x + z) / s), 0, 15);
+    *value = (float)code * s - z;
+    return code;
+}
+
 static fr_status quantize_row(const fr_quant_opts *opts, const float *x, fr_quantized *q) {
     (void)opts;
     FR_TRY(fr_check_finite(x, q->rows, q->cols));
     memset(q->part[0].data, 0, fr_bytes(&q->part[0]));
     for (int64_t r = 0; r < q->rows; r++, x += q->cols) {
-        float lo = x[0], hi = x[0];
-        for (int64_t c = 1; c < q->cols; c++) {
-            lo = FR_MIN(lo, x[c]);
-            hi = FR_MAX_OF(hi, x[c]);
-        }
-        fr_put_scale(&q->part[1], r, (hi - lo) / 15);
-        fr_put_scale(&q->part[2], r, 0 - lo);
+        FR_TRY(choose_row(x, 1, q, r));
         float s = fr_scale_at(&q->part[1], r), z = fr_scale_at(&q->part[2], r);
-        if (!isfinite(s) || !isfinite(z)) return too_large(q->format, r, lo, hi);
-        if (s == 0) fr_put_scale(&q->part[1], r, s = 1); /* one value: the zero point carries it */
         uint8_t *codes = (uint8_t *)q->part[0].data + r * q->part[0].dim[1];
         for (int64_t c = 0; c < q->cols; c++)
             fr_put_nibble(codes, c, (unsigned)fr_clamp_int(rintf((x[c] + z) / s), 0, 15));
@@ -114,36 +129,54 @@ static float within(float v, float bound) {
     return v < -bound ? -bound : v > bound ? bound : v;
 }
 
+static float bound_of(const fr_qformat *f) {
+    return is_pre(f) ? FR_QOQ_BOUND_PRE : FR_QOQ_BOUND;
+}
+
 /* Group i of the row, from x and the row's scale. */
-static void encode_group(const float *x, float s1, fr_quantized *q, int64_t row, int64_t i) {
-    bool pre = is_pre(q->format);
-    float bound = pre ? FR_QOQ_BOUND_PRE : FR_QOQ_BOUND, vmin = bound, vmax = -bound;
+static void choose_group(const float *x, float shrink, float s1, fr_quantized *q, int64_t row,
+                         int64_t i) {
+    float bound = bound_of(q->format), vmin = bound, vmax = -bound;
     int64_t first = i * q->format->group, end = FR_MIN(first + q->format->group, q->cols);
     for (int64_t c = first; c < end; c++) {
         float v = within(x[c] / s1, bound);
         vmin = FR_MIN(vmin, v);
         vmax = FR_MAX_OF(vmax, v);
     }
-    fr_qoq_group g = fr_qoq_choose(pre, vmin, vmax);
-    put_group(q, row * q->part[GROUP_SCALES].dim[1] + i, g);
-    uint8_t *codes = (uint8_t *)q->part[CODES].data + row * q->part[CODES].dim[1];
-    for (int64_t c = first; c < end; c++)
-        fr_put_nibble(codes, c, (unsigned)fr_qoq_code(g, within(x[c] / s1, bound)));
+    put_group(q, row * q->part[GROUP_SCALES].dim[1] + i,
+              fr_qoq_choose(is_pre(q->format), shrink * vmin, shrink * vmax));
+}
+
+static fr_status choose_groups(const float *x, float shrink, fr_quantized *q, int64_t row) {
+    float amax = 0;
+    for (int64_t c = 0; c < q->cols; c++) amax = FR_MAX_OF(amax, fabsf(x[c]));
+    fr_put_scale(&q->part[SCALES], row, amax / bound_of(q->format));
+    float s1 = fr_scale_at(&q->part[SCALES], row);
+    if (!isfinite(s1)) return too_large(q->format, row, -amax, amax);
+    if (s1 == 0) fr_put_scale(&q->part[SCALES], row, s1 = 1);
+    for (int64_t i = 0; i < q->part[GROUP_SCALES].dim[1]; i++)
+        choose_group(x, shrink, s1, q, row, i);
+    return FR_OK;
+}
+
+static int round_group(const fr_quantized *q, int64_t row, int64_t col, float x, float *value) {
+    fr_qoq_group g = group_at(q, row * q->part[GROUP_SCALES].dim[1] + col / q->format->group);
+    float s1 = fr_scale_at(&q->part[SCALES], row);
+    int code = fr_qoq_code(g, within(x / s1, bound_of(q->format)));
+    *value = (float)fr_qoq_value(g, code) * s1;
+    return code;
 }
 
 static fr_status quantize_group(const fr_quant_opts *opts, const float *x, fr_quantized *q) {
     (void)opts;
     FR_TRY(fr_check_finite(x, q->rows, q->cols));
     memset(q->part[CODES].data, 0, fr_bytes(&q->part[CODES]));
-    float bound = is_pre(q->format) ? FR_QOQ_BOUND_PRE : FR_QOQ_BOUND;
     for (int64_t r = 0; r < q->rows; r++, x += q->cols) {
-        float amax = 0;
-        for (int64_t c = 0; c < q->cols; c++) amax = FR_MAX_OF(amax, fabsf(x[c]));
-        fr_put_scale(&q->part[SCALES], r, amax / bound);
-        float s1 = fr_scale_at(&q->part[SCALES], r);
-        if (!isfinite(s1)) return too_large(q->format, r, -amax, amax);
-        if (s1 == 0) fr_put_scale(&q->part[SCALES], r, s1 = 1);
-        for (int64_t i = 0; i < q->part[GROUP_SCALES].dim[1]; i++) encode_group(x, s1, q, r, i);
+        FR_TRY(choose_groups(x, 1, q, r));
+        uint8_t *codes = (uint8_t *)q->part[CODES].data + r * q->part[CODES].dim[1];
+        float value;
+        for (int64_t c = 0; c < q->cols; c++)
+            fr_put_nibble(codes, c, (unsigned)round_group(q, r, c, x[c], &value));
     }
     return FR_OK;
 }
@@ -201,6 +234,8 @@ const fr_qformat fr_qoq_channel = {
     .quantize = quantize_row,
     .decode = decode_row,
     .check = check_row,
+    .choose = choose_row,
+    .round = round_row,
 };
 
 #define TWO_LEVELS(id, text, kind)                                                                 \
@@ -214,6 +249,8 @@ const fr_qformat fr_qoq_channel = {
         .quantize = quantize_group,                                                                \
         .decode = decode_group,                                                                    \
         .check = check_group,                                                                      \
+        .choose = choose_groups,                                                                   \
+        .round = round_group,                                                                      \
     }
 
 TWO_LEVELS(fr_qoq_g128, "qoq-g128", post);
