@@ -224,6 +224,11 @@ extern const fr_op fr_op_argmax;
 extern const fr_op fr_op_assign;
 extern const fr_op fr_op_update_rows;
 
+#include "op/gemm.h"
+#include "op/passes.h"
 #include "op/peaks.h"
+
+/* Whether qlinear multiplies with weights [n, k] in this format; says nothing when it does not. */
+bool fr_qlinear_takes(const char *format, int64_t n, int64_t k);
 
 #endif
