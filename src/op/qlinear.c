@@ -16,6 +16,23 @@ static int32_t format_place(const char *name) {
     return 0;
 }
 
+bool fr_qlinear_takes(const char *format, int64_t n, int64_t k) {
+    fr_qweights w;
+    int32_t place = format_place(format);
+    if (place && fr_qweights_of(fr_formats[place - 1], FR_ROWS_FLOAT, n, k, &w) == FR_OK)
+        return true;
+    fr_message_clear();
+    return false;
+}
+
+fr_rows_kind fr_qlinear_rows(const fr_qlinear_attr *a, int32_t *group) {
+    const fr_qformat *f = fr_formats[a->format - 1];
+    fr_qweights w = {.rows = FR_ROWS_FLOAT};
+    if (fr_qweights_of(f, (fr_rows_kind)a->rows, a->n, a->k, &w)) fr_message_clear();
+    *group = w.rows == FR_ROWS_BF16 ? f->group : 0;
+    return w.rows;
+}
+
 fr_val fr_qlinear(fr_graph *g, fr_val x, const fr_qweight *w, const fr_qlinear_opts *opts,
                   fr_val *next_low) {
     static const fr_qlinear_opts none;

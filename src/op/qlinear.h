@@ -4,18 +4,20 @@
 
 #include "op/qgemm.h"
 
-typedef struct fr_qlinear_attr {
-    int32_t format; /* place in fr_formats + 1 */
-    int32_t rows;   /* fr_rows_kind */
-    int32_t act;    /* fr_fn */
-    int32_t out;    /* fr_dtype */
-    int32_t next;   /* fr_rows_kind */
-    int32_t next_group;
-    int64_t n, k;
-    float add, next_add;
-} fr_qlinear_attr;
-
-enum { X, PARTS, BY = PARTS + FR_PARTS, DOWN, LOW, UP, BIAS, RESIDUAL, NEXT_BY, NEXT_DOWN, INPUTS };
+enum {
+    X = FR_QLINEAR_X,
+    PARTS = FR_QLINEAR_PARTS,
+    BY = FR_QLINEAR_BY,
+    DOWN = FR_QLINEAR_DOWN,
+    LOW = FR_QLINEAR_LOW,
+    UP = FR_QLINEAR_UP,
+    BIAS = FR_QLINEAR_BIAS,
+    RESIDUAL = FR_QLINEAR_RESIDUAL,
+    NEXT_BY = FR_QLINEAR_NEXT_BY,
+    NEXT_DOWN = FR_QLINEAR_NEXT_DOWN,
+    INPUTS = FR_QLINEAR_INPUTS
+};
+_Static_assert(BY - PARTS == FR_PARTS, "all parts of a format are operands");
 
 /* The first dimension of input i; 0: it is not there. */
 static inline int64_t fr_qlinear_rank(const fr_call *c, int i) {
