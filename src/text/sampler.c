@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/kernel.h"
+#include "text/grammar_parts.h"
 #include "text/sampler_filters.h"
 
 enum { WINDOW = 64, DRAWS = 4 };
@@ -18,8 +19,8 @@ struct fr_sampler {
     fr_sampling how;
     int32_t vocab;
     uint64_t stream;
-    int64_t made; /* tokens accepted */
-    struct fr_constraint *constraint;
+    int64_t made;    /* tokens accepted */
+    fr_stand *stand; /* in the grammar; NULL: there is none */
     /* For penalties: what was there, and how often each stands in the window at its end. */
     int32_t *past;
     size_t past_count, past_cap;
@@ -87,6 +88,7 @@ static void forget(fr_sampler *s) {
 fr_status fr_sampler_reset(fr_sampler *s, uint64_t stream, const int32_t *prompt, size_t count) {
     s->stream = stream;
     s->made = 0;
+    if (s->stand) fr_stand_reset(s->stand);
     while (s->times && s->past_count) forget(s);
     for (size_t i = 0; i < count && s->times; i++) {
         if (prompt[i] < 0 || prompt[i] >= s->vocab)
@@ -131,12 +133,12 @@ fr_status fr_sampler_new(const fr_sampling *how, int32_t vocab, uint64_t stream,
     *out = NULL;
     FR_TRY(fr_sampling_check(how));
     if (vocab < 1) return fr_fail(FR_INVALID, "There is nothing to choose among %d tokens.", vocab);
-    if (constraint) return fr_fail(FR_UNSUPPORTED, "Constraints are not there yet.");
     fr_sampler *s = fr_alloc(FR_MEM_STATE, sizeof *s);
     if (!s) return FR_NOMEM;
     s->how = *how;
     s->vocab = vocab;
     fr_status st = set_up(s, how);
+    if (!st && constraint) st = fr_stand_new(constraint, &s->stand);
     if (!st) st = fr_sampler_reset(s, stream, prompt, count);
     if (st)
         fr_sampler_free(s);
@@ -148,6 +150,7 @@ fr_status fr_sampler_new(const fr_sampling *how, int32_t vocab, uint64_t stream,
 void fr_sampler_free(fr_sampler *s) {
     if (!s) return;
     fr_free((void *)(uintptr_t)s->how.bias);
+    fr_stand_free(s->stand);
     fr_free(s->past);
     fr_free(s->times);
     fr_free(s);
@@ -177,7 +180,7 @@ static void penalize(fr_sampler *s, float *x) {
 }
 
 static bool is_plain(const fr_sampler *s) {
-    return s->how.temperature <= 0 && !s->how.biases && !s->times && !s->constraint;
+    return s->how.temperature <= 0 && !s->how.biases && !s->times && !s->stand;
 }
 
 /* False: no token is possible. */
@@ -185,9 +188,11 @@ static bool choose(fr_sampler *s, fr_sampler_scratch *w, const float *logits) {
     float *x = w->choice.x;
     memcpy(x, logits, (size_t)s->vocab * sizeof *x);
     for (int32_t i = 0; i < s->how.biases; i++) x[s->how.bias[i].token] += s->how.bias[i].value;
+    if (s->stand && fr_stand_mask(s->stand, x, s->vocab) != FR_OK) return false;
     penalize(s, x);
     if (fr_choice_make(&w->choice, &s->how, s->vocab)) return true;
-    fr_fail(FR_INVALID, "No token can follow: each has the logit minus infinity, or none.");
+    fr_fail(FR_INVALID, s->stand ? "No token can follow: the grammar allows none."
+                                 : "No token can follow: the logits are no numbers.");
     return false;
 }
 
@@ -219,6 +224,7 @@ double fr_sampler_uniform(const fr_sampler *s, int which) {
 fr_status fr_sampler_accept(fr_sampler *s, int32_t token) {
     if (token < 0 || token >= s->vocab)
         return fr_fail(FR_INVALID, "Token %d is none of %d.", token, s->vocab);
+    if (s->stand) FR_TRY(fr_stand_accept(s->stand, token));
     FR_TRY(remember(s, token));
     s->made++;
     return FR_OK;
@@ -228,12 +234,12 @@ fr_status fr_sampler_undo(fr_sampler *s, int32_t count) {
     if (count < 0 || count > FR_SAMPLER_UNDO || count > s->made)
         return fr_fail(FR_INVALID, "%d of %lld tokens can not be taken back.", count,
                        (long long)s->made);
+    if (s->stand) fr_stand_undo(s->stand, count);
     for (int32_t i = 0; i < count; i++) forget(s);
     s->made -= count;
     return FR_OK;
 }
 
 bool fr_sampler_finished(const fr_sampler *s) {
-    (void)s;
-    return false;
+    return s->stand && fr_stand_finished(s->stand);
 }

@@ -3,6 +3,7 @@
 #define FR_TEXT_H
 
 #include "text/generate.h"
+#include "text/grammar.h"
 #include "text/sampler.h"
 #include "text/stream.h"
 #include "text/tokenizer.h"
