@@ -6,5 +6,10 @@
 #include "model/decoder.h"
 #include "model/lora.h"
 #include "model/outlier.h"
+#include "model/layer_weights.h"
+#include "model/rotate.h"
+#include "model/smooth.h"
+#include "model/reorder.h"
+#include "model/quantize.h"
 
 #endif
