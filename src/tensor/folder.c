@@ -7,6 +7,7 @@
  *     an index of shards: those two names + .index.json, or the only *.safetensors.index.json
  *     the only *.safetensors
  *     the only *.gguf
+ *     pytorch_model.bin, pytorch_model.bin.index.json
  *
  * In the diffusers layout (there is a model_index.json) each subfolder that it names is looked
  * through in that way, and its tensors are called "<subfolder>/<name>". */
@@ -51,8 +52,12 @@ static fr_status read_shard(fr_store *s, const char *path, const char *folder, c
     if (!full) return FR_NOMEM;
     fr_status st = FR_OK;
     if (!fr_path_exists(full)) st = fr_fail(FR_IO, "%s: the shard %s is missing.", path, full);
-    if (st == FR_OK) st = fr_store_map(s, full, &file);
-    if (st == FR_OK) st = fr_store_read_safetensors(s, file, prefix);
+    if (st == FR_OK && fr_path_has_suffix(shard, ".bin"))
+        st = fr_store_read_any(s, full, prefix);
+    else if (st == FR_OK) {
+        st = fr_store_map(s, full, &file);
+        if (st == FR_OK) st = fr_store_read_safetensors(s, file, prefix);
+    }
     fr_free(full);
     return st;
 }
@@ -116,6 +121,8 @@ static const char *const usual[] = {"model.safetensors", "diffusion_pytorch_mode
                                     "model.safetensors.index.json",
                                     "diffusion_pytorch_model.safetensors.index.json"};
 
+static const char *const torch[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+
 /* How many names end so, and one of them. */
 static size_t count_suffix(char **names, size_t count, const char *suffix, const char **one) {
     size_t n = 0;
@@ -124,16 +131,22 @@ static size_t count_suffix(char **names, size_t count, const char *suffix, const
     return n;
 }
 
+static bool pick_name(char **names, size_t count, const char *const *list, size_t length,
+                      const char **pick) {
+    for (size_t k = 0; k < length; k++)
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(names[i], list[k]) == 0) {
+                *pick = names[i];
+                return true;
+            }
+    return false;
+}
+
 /* The weight file of a folder: FR_OK with *pick NULL when there is none. */
 static fr_status pick_weights(const char *path, char **names, size_t count, const char **pick) {
     static const char *const suffix[] = {".safetensors.index.json", ".safetensors", ".gguf"};
     *pick = NULL;
-    for (size_t k = 0; k < FR_COUNT(usual); k++)
-        for (size_t i = 0; i < count; i++)
-            if (strcmp(names[i], usual[k]) == 0) {
-                *pick = names[i];
-                return FR_OK;
-            }
+    if (pick_name(names, count, usual, FR_COUNT(usual), pick)) return FR_OK;
     for (size_t k = 0; k < FR_COUNT(suffix); k++) {
         const char *one = NULL;
         size_t n = count_suffix(names, count, suffix[k], &one);
@@ -147,6 +160,7 @@ static fr_status pick_weights(const char *path, char **names, size_t count, cons
             return FR_OK;
         }
     }
+    pick_name(names, count, torch, FR_COUNT(torch), pick);
     return FR_OK;
 }
 
@@ -227,6 +241,7 @@ fr_status fr_store_read_folder(fr_store *s, const char *path) {
     if (found) return FR_OK;
     return fr_fail(FR_FORMAT,
                    "%s: the folder holds no model: looked for model_index.json, model.safetensors, "
-                   "an index *.safetensors.index.json, and a single *.safetensors or *.gguf.",
+                   "an index *.safetensors.index.json, a single *.safetensors or *.gguf, and "
+                   "pytorch_model.bin.",
                    path);
 }

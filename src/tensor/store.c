@@ -126,11 +126,19 @@ fr_status fr_store_read_any(fr_store *s, const char *path, const char *prefix) {
     if (f->bytes == 0) return fr_fail(FR_FORMAT, "%s: the file is empty.", path);
     if (f->bytes >= 4 && memcmp(f->data, "GGUF", 4) == 0)
         return fr_store_read_gguf(s, file, prefix);
+    if (f->bytes >= 4 && memcmp(f->data, "PK\3\4", 4) == 0)
+        return fr_store_read_torch(s, file, prefix);
     if (fr_path_has_suffix(path, ".safetensors") || (f->bytes > 8 && f->data[8] == '{'))
         return fr_store_read_safetensors(s, file, prefix);
     if (fr_path_has_suffix(path, ".gguf"))
         return fr_fail(FR_FORMAT,
                        "%s: a GGUF file begins with the letters GGUF; this one does not.", path);
+    if (fr_path_has_suffix(path, ".bin"))
+        return fr_fail(
+            FR_UNSUPPORTED,
+            "%s: this is no zip file, as PyTorch has written them since 2020; older files "
+            "must be saved again.",
+            path);
     return fr_fail(FR_FORMAT, "%s: this is neither a safetensors nor a GGUF file.", path);
 }
 
@@ -148,6 +156,7 @@ static fr_status read_path(fr_store *s, const char *path) {
     if (fr_path_has_suffix(path, ".index.json")) return fr_store_read_index(s, path, NULL);
     FR_TRY(fr_store_read_any(s, path, NULL));
     if (memcmp(s->files[0].data, "GGUF", 4) == 0) s->format = "gguf";
+    if (memcmp(s->files[0].data, "PK\3\4", 4) == 0) s->format = "pytorch";
     return FR_OK;
 }
 
@@ -185,6 +194,10 @@ fr_status fr_safetensors_parse(const uint8_t *data, size_t bytes, const char *na
 
 fr_status fr_gguf_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out) {
     return parse(data, bytes, name, "gguf", fr_store_read_gguf, out);
+}
+
+fr_status fr_torch_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out) {
+    return parse(data, bytes, name, "pytorch", fr_store_read_torch, out);
 }
 
 /* ---- looking ---- */

@@ -13,7 +13,7 @@
 const char *fr_store_path(const fr_store *s);           /* as opened */
 const char *fr_store_file(const fr_store *s, size_t i); /* the file that holds it */
 uint64_t fr_store_offset(const fr_store *s, size_t i);  /* byte in that file */
-const char *fr_store_format(const fr_store *s);         /* "safetensors", "gguf", "folder" */
+const char *fr_store_format(const fr_store *s); /* "safetensors", "gguf", "pytorch", "folder" */
 /* The description alone: data may be NULL. fr_store_tensor copies a tensor that lies unaligned in its
  * file when it is first asked for, and then may return NULL for want of memory; this never does. */
 const fr_tensor *fr_store_shape(const fr_store *s, size_t i);
@@ -57,6 +57,7 @@ fr_status fr_store_derive_meta(fr_store *s, const char *key, const char *value);
 /* From memory, for tests and fuzzing; data must outlive the store. */
 fr_status fr_safetensors_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out);
 fr_status fr_gguf_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out);
+fr_status fr_torch_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out);
 
 /* ---- writers ---- */
 
