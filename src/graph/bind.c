@@ -1,11 +1,15 @@
 /* bind.c: giving parameters their values.
  *
  * A weight whose type in the file is the type of the graph stays where it is, in the mapped file
- * (the store must then outlive the session). Others are converted into memory of the session. A
+ * (the store must then outlive the session). Others are converted into memory of the session, on the
+ * pool; matrices that the store holds in few bits are decoded, where the graph wants floats. A
  * parameter that a pass has stacked with others lies inside the whole. */
 #include "graph/session.h"
 
 #include <string.h>
+
+#include "format/format.h"
+#include "kernel/kernel.h"
 
 static const char *name_of(const fr_session *s, fr_val v) {
     return s->graph->values[v]->name;
@@ -36,7 +40,7 @@ static fr_status own(fr_session *s, fr_val v) {
 static fr_status writable(fr_session *s, fr_val v) {
     const fr_value *value = s->graph->values[v];
     if (value->whole == FR_NONE) return own(s, v);
-    FR_TRY(own(s, value->whole));
+    FR_TRY(fr_session_join(s, value->whole));
     const fr_tensor *whole = &s->bound[value->whole].t;
     size_t row = whole->dim[0] ? fr_bytes(whole) / (size_t)whole->dim[0] : 0;
     s->bound[v].t = s->desc[v];
@@ -57,29 +61,82 @@ static void mark_filled(fr_session *s, fr_val v) {
 
 /* ---- conversion ---- */
 
+enum { PIECE = 4096 }; /* values; whole blocks of any type */
+
+typedef struct conversion {
+    const fr_tensor *from, *to;
+    const fr_quantized *q; /* instead of from: a matrix in few bits, a row an item */
+    float *rows;           /* of q: one for each thread */
+} conversion;
+
+static void to_floats(fr_dtype t, const void *in, size_t n, float *out) {
+    const fr_convert_kernels *k = &fr_kernel()->convert;
+    if (t == FR_F16)
+        k->f16_to_f32(in, n, out);
+    else if (t == FR_BF16)
+        k->bf16_to_f32(in, n, out);
+    else
+        fr_decode(t, in, n, out);
+}
+
+static void from_floats(fr_dtype t, const float *in, size_t n, void *out) {
+    const fr_convert_kernels *k = &fr_kernel()->convert;
+    if (t == FR_F16)
+        k->f32_to_f16(in, n, out);
+    else if (t == FR_BF16)
+        k->f32_to_bf16(in, n, out);
+    else
+        (void)fr_encode(t, in, n, out); /* whole blocks: tried before */
+}
+
 /* Through floats, a piece at a time, so that a huge table needs no second copy of itself. */
-static fr_status convert(const fr_tensor *from, const fr_tensor *to) {
-    enum { PIECE = 4096 };
+static void convert_piece(void *arg, size_t item) {
+    const conversion *c = arg;
     float piece[PIECE];
+    const fr_dtype_info *a = fr_dtype_get(c->from->dtype), *b = fr_dtype_get(c->to->dtype);
+    int64_t at = (int64_t)item * PIECE, n = FR_MIN(fr_values(c->from) - at, (int64_t)PIECE);
+    to_floats(c->from->dtype, (const uint8_t *)c->from->data + at / a->block * a->bytes, (size_t)n,
+              piece);
+    from_floats(c->to->dtype, piece, (size_t)n, (uint8_t *)c->to->data + at / b->block * b->bytes);
+}
+
+static fr_status convert(const fr_tensor *from, const fr_tensor *to, fr_pool *pool) {
     const fr_dtype_info *a = fr_dtype_get(from->dtype), *b = fr_dtype_get(to->dtype);
-    const uint8_t *in = from->data;
-    uint8_t *out = to->data;
+    float none = 0;
     if (!a->real || !b->real || !fr_is_contiguous(from))
         return fr_fail(FR_UNSUPPORTED, "%s cannot be converted to %s", a->name, b->name);
-    for (int64_t left = fr_values(from), n; left > 0; left -= n) {
-        n = FR_MIN(left, (int64_t)PIECE);
-        fr_decode(from->dtype, in, (size_t)n, piece);
-        FR_TRY(fr_encode(to->dtype, piece, (size_t)n, out));
-        in += n / a->block * a->bytes;
-        out += n / b->block * b->bytes;
-    }
+    FR_TRY(fr_encode(to->dtype, &none, 0, &none)); /* is it a type that can be written? */
+    if (fr_values(from) % b->block) return fr_encode(to->dtype, &none, 1, &none);
+    fr_pool_run(pool, (size_t)((fr_values(from) + PIECE - 1) / PIECE), convert_piece,
+                &(conversion){.from = from, .to = to});
+    return FR_OK;
+}
+
+static void decode_row(void *arg, size_t thread, size_t row) {
+    const conversion *c = arg;
+    size_t n = (size_t)c->q->cols;
+    float *x = c->rows + thread * n;
+    c->q->format->decode(c->q, (int64_t)row, 1, x);
+    from_floats(c->to->dtype, x, n,
+                (uint8_t *)c->to->data + row * n * (size_t)fr_dtype_get(c->to->dtype)->bytes);
+}
+
+static fr_status decode_all(const fr_quantized *q, const fr_tensor *to, fr_pool *pool) {
+    size_t room;
+    if (!fr_size_mul((size_t)fr_pool_threads(pool), (size_t)q->cols, &room)) return FR_NOMEM;
+    float *rows = fr_alloc_array(FR_MEM_OTHER, room, sizeof *rows);
+    if (!rows) return FR_NOMEM;
+    fr_pool_run_thread(pool, (size_t)q->rows, decode_row,
+                       &(conversion){.q = q, .to = to, .rows = rows});
+    fr_free(rows);
     return FR_OK;
 }
 
 static bool can_map(const fr_session *s, fr_val v, const fr_tensor *t) {
     size_t align = (size_t)fr_dtype_get(t->dtype)->bytes;
-    return s->graph->values[v]->whole == FR_NONE && t->dtype == s->desc[v].dtype &&
-           fr_is_contiguous(t) && ((align & (align - 1)) || !((uintptr_t)t->data & (align - 1)));
+    fr_val whole = s->graph->values[v]->whole;
+    bool joined = whole != FR_NONE && s->bound[whole].owned;
+    return !joined && t->dtype == s->desc[v].dtype && fr_is_contiguous(t) && ((align & (align - 1)) || !((uintptr_t)t->data & (align - 1)));
 }
 
 static void map(fr_session *s, fr_val v, const fr_tensor *t) {
@@ -106,12 +163,30 @@ static fr_status bind(fr_session *s, fr_val v, const fr_tensor *t, const char *f
         if (t->dtype == s->desc[v].dtype)
             fr_copy_contiguous(t, s->bound[v].t.data);
         else
-            st = convert(t, &s->bound[v].t);
+            st = convert(t, &s->bound[v].t, s->opts.pool);
         if (st)
             return fr_fail(st, "The tensor '%s' of %s is %s, and the graph wants %s: %s.",
                            name_of(s, v), from, fr_shape_text(t, have),
                            fr_shape_text(&s->desc[v], want), fr_message());
     }
+    mark_filled(s, v);
+    return FR_OK;
+}
+
+/* A parameter of floats that the store holds in few bits. */
+static fr_status bind_few_bits(fr_session *s, fr_val v, const fr_store *store) {
+    char want[FR_SHAPE_TEXT];
+    const fr_tensor *t = &s->desc[v];
+    fr_quantized q;
+    FR_TRY(fr_quantized_open(store, name_of(s, v), &q));
+    bool floats = t->dtype == FR_F32 || t->dtype == FR_F16 || t->dtype == FR_BF16;
+    if (!floats || t->rank != 2 || t->dim[0] != q.rows || t->dim[1] != q.cols)
+        return fr_fail(FR_INVALID,
+                       "The tensor '%s' of %s is %s [%lld, %lld], and the graph wants %s.",
+                       name_of(s, v), fr_store_path(store), q.format->name, (long long)q.rows,
+                       (long long)q.cols, fr_shape_text(t, want));
+    FR_TRY(writable(s, v));
+    FR_TRY(decode_all(&q, &s->bound[v].t, s->opts.pool));
     mark_filled(s, v);
     return FR_OK;
 }
@@ -160,7 +235,10 @@ fr_status fr_session_load(fr_session *s, const fr_store *store) {
         bool wanted = s->needed[v] || (value->whole != FR_NONE && s->needed[value->whole]);
         if (value->kind != FR_VALUE_PARAM || value->parts || !wanted) continue;
         const fr_tensor *t = fr_store_find(store, value->name);
-        if (t) FR_TRY(bind(s, v, t, path, true));
+        if (t)
+            FR_TRY(bind(s, v, t, path, true));
+        else if (fr_quantized_is(store, value->name))
+            FR_TRY(bind_few_bits(s, v, store));
     }
     char where[400];
     snprintf(where, sizeof where, "%.340s does not hold", path);
@@ -179,6 +257,7 @@ fr_status fr_session_set(fr_session *s, fr_val v, const fr_tensor *value) {
 }
 
 fr_status fr_session_make_writable(fr_session *s) {
+    FR_TRY(fr_session_join_all(s));
     for (fr_val v = 0; (size_t)v < s->value_count; v++) {
         fr_binding *b = &s->bound[v];
         if (!is_param(s, v) || b->owned || !b->filled || s->graph->values[v]->whole != FR_NONE)
@@ -191,7 +270,6 @@ fr_status fr_session_make_writable(fr_session *s) {
 }
 
 static fr_status fill_random(fr_session *s, fr_val v, uint64_t seed, float deviation) {
-    enum { PIECE = 4096 };
     float piece[PIECE];
     FR_TRY(writable(s, v));
     const fr_tensor *t = &s->bound[v].t;
