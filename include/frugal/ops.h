@@ -71,6 +71,9 @@ typedef enum fr_kv_kind {
     FR_KV_KINDS
 } fr_kv_kind;
 #define FR_KV_TOKENS 64 /* of a page */
+/* In a table of pages: what is written there is lost, and what is read means nothing. For rows that only fill up a
+ * batch. */
+#define FR_NOWHERE   (-1)
 
 /* ---- products ---- */
 

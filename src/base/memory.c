@@ -67,7 +67,7 @@ static void *block_new(fr_mem_kind kind, size_t bytes, bool zero) {
     }
     uint8_t *p = (uint8_t *)fr_round_up((uintptr_t)base + sizeof(block_head), FR_ALIGN);
     ((block_head *)p)[-1] = (block_head){base, bytes, kind};
-    if (bytes >= 2 * HUGE_PAGE) ask_for_huge_pages(p, bytes);
+    if (bytes >= 2 * HUGE_PAGE && kind != FR_MEM_PAGES) ask_for_huge_pages(p, bytes);
     book_in((int)kind, bytes);
     book_in(FR_MEM_KIND_COUNT, bytes);
     return p;
@@ -133,8 +133,8 @@ char *fr_format(const char *fmt, ...) {
 /* ---- the books ---- */
 
 const char *fr_mem_kind_name(fr_mem_kind kind) {
-    static const char *const names[FR_MEM_KIND_COUNT] = {"other", "weights", "packed weights",
-                                                         "arena", "state",   "images"};
+    static const char *const names[FR_MEM_KIND_COUNT] = {
+        "other", "weights", "packed weights", "arena", "state", "images", "pages"};
     return (unsigned)kind < FR_MEM_KIND_COUNT ? names[kind] : "?";
 }
 

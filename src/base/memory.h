@@ -12,8 +12,9 @@ typedef enum fr_mem_kind {
     FR_MEM_WEIGHTS,
     FR_MEM_PACKED, /* weights in the layout of a kernel */
     FR_MEM_ARENA,  /* activations of a plan */
-    FR_MEM_STATE,  /* values that live between runs: caches, optimizer moments */
+    FR_MEM_STATE,  /* values that live between runs: optimizer moments */
     FR_MEM_IMAGE,
+    FR_MEM_PAGES, /* keys and values: there only as far as they were written, page by page */
     FR_MEM_KIND_COUNT
 } fr_mem_kind;
 

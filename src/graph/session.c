@@ -42,7 +42,8 @@ static fr_status make_states(fr_session *s) {
         b->t = s->desc[v];
         b->filled = s->graph->values[v]->kind == FR_VALUE_CONST;
         if (s->graph->values[v]->kind != FR_VALUE_STATE) continue;
-        b->t.data = fr_alloc(FR_MEM_STATE, fr_bytes(&b->t));
+        fr_mem_kind kind = s->opts.states ? s->opts.states : FR_MEM_STATE;
+        b->t.data = fr_alloc(kind, fr_bytes(&b->t));
         if (!b->t.data)
             return fr_fail(FR_NOMEM, "There is no memory for the state '%s' of %zu bytes.",
                            s->graph->values[v]->name, fr_bytes(&b->t));

@@ -265,6 +265,8 @@ static void item(void *arg, size_t thread, size_t i) {
     if (it.first >= it.end) return;
     begin(t, &it, w);
     attn_keys keys = attn_keys_of(a, it.b, it.first, it.end);
+    /* Tiles of the same keys, wherever a piece of a text begins: so its rows are summed alike in any piece. */
+    if (a->pages) keys.at -= keys.at % KEYS;
     next_keys(t, &it, w, &keys, &w->now);
     while (w->now.count) {
         key_tile_step(t, &it, w, &keys);

@@ -69,6 +69,7 @@ static void item(void *arg, size_t thread, size_t i) {
     const int64_t b = (int64_t)i / r->tokens, dim = r->l.dim;
     const int64_t at = ((const int32_t *)c->in[START].data)[b] + (int64_t)i % r->tokens;
     const int32_t page = ((const int32_t *)c->in[TABLE].data)[b * r->most + at / FR_KV_TOKENS];
+    if (page == FR_NOWHERE) return;
     uint8_t *to = (uint8_t *)c->out[0].data + (size_t)page * r->l.bytes;
     for (int64_t h = 0; h < r->l.heads; h++) {
         const int64_t from = ((int64_t)i * r->l.heads + h) * dim;

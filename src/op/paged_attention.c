@@ -96,7 +96,7 @@ static size_t scratch(const fr_call *c) {
 fr_status paged_check_table(const char *op, const int32_t *table, int64_t b, int64_t count,
                             int64_t pages) {
     for (int64_t i = 0; i < count; i++)
-        if (table[i] < 0 || table[i] >= pages)
+        if (table[i] < FR_NOWHERE || table[i] >= pages)
             return fr_fail(
                 FR_INVALID,
                 "%s: the table of sequence %lld names page %d at place %lld, but there are %lld",
@@ -121,7 +121,8 @@ static fr_status check_data(const paged_shape *p) {
 fr_kvattn_head paged_head(const paged_shape *p, const uint8_t *side, int64_t b, int64_t page,
                           int64_t head) {
     const fr_kv_layout *l = &p->layout;
-    const uint8_t *at = side + (size_t)p->table[b * p->most + page] * l->bytes;
+    const int32_t place = p->table[b * p->most + page];
+    const uint8_t *at = side + (size_t)FR_MAX_OF(place, 0) * l->bytes;
     fr_kvattn_head h = {.kind = l->kind, .dim = l->dim};
     h.codes = at + (size_t)(head * FR_KV_TOKENS) * l->row;
     if (l->bits < 16) {

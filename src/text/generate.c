@@ -1,128 +1,91 @@
-/* generate.c: see generate.h.
- *
- * One graph serves prompts and single tokens: rows of ids with where they begin, and for each row the one place
- * whose logits are wanted. Rows of a batch are as long as the longest; what stands behind a shorter one is written
- * into its pages too, and overwritten by the tokens that come, before anyone reads it. */
+/* generate.c: see generate.h. Places at which prompts are worked on, over the sequences of an engine; a round feeds all
+ * of them once, draws what comes next and tells the caller. */
 #include "text/generate.h"
 
 #include <string.h>
 
-#include "text/pages.h"
+#include "text/draft.h"
 
 enum {
     BATCH = 32,
-    CHUNK = 256, /* tokens of a prompt that go through at once */
-    ROOM = 2048, /* tokens of all rows together: bounds the memory of a run */
+    ROOM = 2048, /* tokens of prompts that are read in a round */
+    DRAFTS = 32, /* tokens that are guessed at a time, at most */
 };
 
-enum { IDS, POS, TABLE, START, LENGTH, PICK, INPUTS };
-
-/* A sequence at work. */
+/* A prompt at work. */
 typedef struct slot {
-    const fr_tokens *prompt;
     size_t which;
-    int64_t done;  /* tokens in the pages */
-    int64_t made;  /* new tokens */
-    int32_t token; /* the last one, not yet in the pages */
+    int32_t sequence, draft; /* in the engines; draft -1: none yet */
+    fr_tokens text;          /* the prompt with what was made */
+    size_t prompt;           /* tokens of it */
+    int64_t made;
+    fr_sampler *sampler, *drafter;
     bool busy;
+    int32_t guess[DRAFTS], guesses; /* that are being weighed */
+    const float *logits; /* behind the last token and the guesses, NULL: nothing to draw */
+    int32_t chosen[DRAFTS + 1], choices;
+    bool stuck, refused, stopped; /* in choosing: no token, a token that cannot be, the end */
 } slot;
 
-/* One row of a run: tokens of a slot that come next. */
-typedef struct row {
-    int32_t slot;
-    const int32_t *ids;
-    int64_t count;
-} row;
+/* What prompts that are the same share. */
+typedef struct root {
+    const fr_tokens *prompt; /* NULL: none */
+    int32_t sequence;
+    bool ready;
+    float *logits;
+} root;
 
 struct fr_generator {
-    fr_decoder m;
     fr_pool *pool;
-    fr_graph *graph;
-    fr_session *session;
-    fr_pages pages;
+    fr_engine *engine, *drafter;
     int32_t batch;
-    int64_t context;
+    int64_t vocab;
     slot *slots;
-    row *rows;
-    int32_t *ids, *pos, *table, *start, *length, *pick; /* inputs */
-    char *work;                                         /* of sampling, a part for each row */
-    int32_t *sampled;
+    fr_feed *feeds;
+    slot **fed; /* whose feed it is; NULL: the root's */
+    fr_sampler_scratch **scratch;
+    int threads;
+    root root;
+    int32_t kept; /* a sequence, -1: none */
+    fr_tokens kept_text;
+    fr_generate_stats stats;
 };
 
 /* ---- making one ---- */
 
-static fr_status build(fr_generator *g, const fr_store *store, const fr_generator_opts *o) {
-    fr_graph *graph = g->graph = fr_graph_new();
-    if (!graph) return FR_NOMEM;
-    int64_t most = g->pages.most, rows = 2;
-    fr_decoder_cache cache = {.kind = o->pages, .pages = g->pages.count};
-    fr_val ids = fr_input(graph, "ids", FR_I32, 2, (int64_t[]){rows, 1});
-    fr_val pos = fr_input(graph, "pos", FR_I32, 3, (int64_t[]){rows, 1, 1});
-    cache.table = fr_input(graph, "table", FR_I32, 2, (int64_t[]){rows, most});
-    cache.start = fr_input(graph, "start", FR_I32, 1, (int64_t[]){rows});
-    cache.length = fr_input(graph, "length", FR_I32, 1, (int64_t[]){rows});
-    fr_val pick = fr_input(graph, "pick", FR_I32, 1, (int64_t[]){rows});
-    fr_decoder_opts lo = {.weights = o->weights ? o->weights : FR_BF16, .store = store};
-    lo.flow = o->flow ? o->flow : FR_F32;
-    fr_val x = fr_decoder_cached(graph, &g->m, &lo, ids, pos, &cache);
-    x = fr_gather(graph, fr_reshape(graph, x, 2, (int64_t[]){-1, g->m.width}), pick, 0);
-    x = fr_decoder_logits(graph, &g->m, &lo, x);
-    fr_output(graph, "logits", lo.flow == FR_F32 ? x : fr_cast(graph, x, FR_F32));
-    return fr_fuse(graph, FR_FUSE_ALL, NULL);
+static fr_status make_engines(fr_generator *g, const fr_decoder *m, const fr_store *weights,
+                              const fr_generator_opts *o) {
+    fr_engine_opts eo = {.pool = o->pool,
+                         .sequences = g->batch + 1, /* and the root, or what is kept */
+                         .context = o->context,
+                         .chunk = o->chunk,
+                         .cache = o->cache,
+                         .pages = o->pages,
+                         .weights = o->weights,
+                         .flow = o->flow};
+    FR_TRY(fr_engine_new(m, weights, &eo, &g->engine));
+    if (!o->draft) return FR_OK;
+    if (o->draft->vocab != m->vocab)
+        return fr_fail(FR_INVALID,
+                       "The model that drafts has %lld tokens, and the one it drafts for %lld.",
+                       (long long)o->draft->vocab, (long long)m->vocab);
+    eo.context = fr_engine_context(g->engine);
+    eo.cache = 0;
+    return fr_engine_new(o->draft, o->draft_store, &eo, &g->drafter);
 }
 
-static int32_t *numbers(int64_t n) {
-    return fr_alloc(FR_MEM_STATE, (size_t)n * sizeof(int32_t));
-}
-
-static fr_status make_inputs(fr_generator *g) {
-    int64_t rows = g->batch, tokens = FR_MAX_OF(ROOM, rows);
-    g->slots = fr_alloc(FR_MEM_STATE, (size_t)rows * sizeof *g->slots);
-    g->rows = fr_alloc(FR_MEM_STATE, (size_t)rows * sizeof *g->rows);
-    g->ids = numbers(tokens);
-    g->pos = numbers(tokens);
-    g->table = numbers(rows * g->pages.most);
-    g->start = numbers(rows);
-    g->length = numbers(rows);
-    g->pick = numbers(rows);
-    g->sampled = numbers(rows);
-    size_t one;
-    if (!fr_size_mul((size_t)g->m.vocab * 8, (size_t)rows, &one)) return FR_NOMEM;
-    g->work = fr_alloc(FR_MEM_STATE, one);
-    bool good = g->slots && g->rows && g->ids && g->pos && g->table && g->start && g->length;
-    return good && g->pick && g->sampled && g->work ? FR_OK : FR_NOMEM;
-}
-
-/* Pages for all sequences, or as many as the memory for them holds. */
-static fr_status make_pages(fr_generator *g, const fr_generator_opts *o) {
-    const fr_decoder *m = &g->m;
-    int64_t most = fr_pages_of(g->context), count = most * g->batch;
-    size_t page = 2 * (size_t)m->layers *
-                  fr_kv_page_bytes(o->pages, (int32_t)m->kv_heads, (int32_t)m->head_dim);
-    if (!page)
-        return fr_fail(FR_UNSUPPORTED, "No page of a cache holds heads of %lld values.",
-                       (long long)m->head_dim);
-    size_t room = (o->cache ? o->cache : (size_t)2 << 30) / page;
-    if (!o->cache && room < (size_t)most) room = (size_t)most;
-    if (room < (size_t)most)
-        return fr_fail(
-            FR_INVALID,
-            "A cache of %zu bytes does not hold one sequence of %lld tokens, which takes "
-            "%zu.",
-            o->cache, (long long)g->context, (size_t)most * page);
-    if ((size_t)count > room) count = (int64_t)room;
-    return fr_pages_new(g->batch, (int32_t)most, (int32_t)count, &g->pages);
-}
-
-static fr_status set_up(fr_generator *g, const fr_store *weights, const fr_generator_opts *o) {
-    if (g->batch < 1 || g->batch > 4096 || g->context < 2 || g->context > 1 << 24)
-        return fr_fail(FR_INVALID, "%d sequences of %lld tokens at once make no sense.", g->batch,
-                       (long long)g->context);
-    FR_TRY(make_pages(g, o));
-    FR_TRY(make_inputs(g));
-    FR_TRY(build(g, weights, o));
-    FR_TRY(fr_session_new_with(g->graph, &(fr_session_opts){.pool = o->pool}, &g->session));
-    return fr_session_load(g->session, weights);
+static fr_status make_room(fr_generator *g) {
+    size_t n = (size_t)g->batch;
+    g->threads = fr_pool_threads(g->pool);
+    g->slots = fr_alloc(FR_MEM_STATE, n * sizeof *g->slots);
+    g->feeds = fr_alloc(FR_MEM_STATE, (n + 1) * sizeof *g->feeds);
+    g->fed = fr_alloc(FR_MEM_STATE, (n + 1) * sizeof *g->fed);
+    g->scratch = fr_alloc(FR_MEM_STATE, (size_t)g->threads * sizeof *g->scratch);
+    g->root.logits = fr_alloc(FR_MEM_STATE, (size_t)g->vocab * sizeof *g->root.logits);
+    if (!g->slots || !g->feeds || !g->fed || !g->scratch || !g->root.logits) return FR_NOMEM;
+    for (int i = 0; i < g->threads; i++)
+        FR_TRY(fr_sampler_scratch_new((int32_t)g->vocab, &g->scratch[i]));
+    return FR_OK;
 }
 
 fr_status fr_generator_new(const fr_decoder *m, const fr_store *weights,
@@ -130,11 +93,15 @@ fr_status fr_generator_new(const fr_decoder *m, const fr_store *weights,
     *out = NULL;
     fr_generator *g = fr_alloc(FR_MEM_OTHER, sizeof *g);
     if (!g) return FR_NOMEM;
-    g->m = *m;
     g->pool = opts->pool;
     g->batch = opts->batch ? opts->batch : BATCH;
-    g->context = opts->context ? opts->context : m->context;
-    fr_status st = set_up(g, weights, opts);
+    g->vocab = m->vocab;
+    g->kept = -1;
+    fr_status st = FR_OK;
+    if (g->batch < 1 || g->batch > 4000)
+        st = fr_fail(FR_INVALID, "%d prompts at once make no sense.", g->batch);
+    if (!st) st = make_engines(g, m, weights, opts);
+    if (!st) st = make_room(g);
     if (st) {
         fr_generator_free(g);
         return st;
@@ -145,60 +112,25 @@ fr_status fr_generator_new(const fr_decoder *m, const fr_store *weights,
 
 void fr_generator_free(fr_generator *g) {
     if (!g) return;
-    void *blocks[] = {g->slots, g->rows,   g->ids,  g->pos,     g->table,
-                      g->start, g->length, g->pick, g->sampled, g->work};
-    fr_session_free(g->session);
-    fr_graph_free(g->graph);
-    fr_pages_free(&g->pages);
-    for (size_t i = 0; i < FR_COUNT(blocks); i++) fr_free(blocks[i]);
+    for (int i = 0; g->scratch && i < g->threads; i++) fr_sampler_scratch_free(g->scratch[i]);
+    for (int32_t i = 0; g->slots && i < g->batch; i++) fr_free(g->slots[i].text.ids);
+    fr_engine_free(g->engine);
+    fr_engine_free(g->drafter);
+    fr_free(g->slots);
+    fr_free(g->feeds);
+    fr_free(g->fed);
+    fr_free(g->scratch);
+    fr_free(g->root.logits);
+    fr_free(g->kept_text.ids);
     fr_free(g);
 }
 
-/* ---- a run over some rows ---- */
-
-/* So that few plans serve prompts of all lengths. */
-static int64_t round_tokens(int64_t n) {
-    return n == 1 ? 1 : (n + 7) / 8 * 8;
+fr_engine *fr_generator_engine(fr_generator *g) {
+    return g->engine;
 }
 
-/* Row r of the inputs. */
-static void fill_row(fr_generator *g, int64_t r, const row *x, int64_t tokens) {
-    int64_t most = g->pages.most, start = g->slots[x->slot].done;
-    for (int64_t t = 0; t < tokens; t++) {
-        g->ids[r * tokens + t] = t < x->count ? x->ids[t] : 0;
-        g->pos[r * tokens + t] = (int32_t)(start + t);
-    }
-    memcpy(g->table + r * most, g->pages.table + x->slot * most, (size_t)most * sizeof *g->table);
-    g->start[r] = (int32_t)start;
-    g->length[r] = (int32_t)(start + tokens);
-    g->pick[r] = (int32_t)(r * tokens + x->count - 1);
-}
-
-/* What lies behind a row's tokens must stay inside of the table. */
-static int64_t tokens_of(const fr_generator *g, const row *rows, int64_t count) {
-    int64_t longest = 1, room = (int64_t)g->pages.most * FR_KV_TOKENS;
-    for (int64_t r = 0; r < count; r++) longest = FR_MAX_OF(longest, rows[r].count);
-    int64_t tokens = round_tokens(longest);
-    for (int64_t r = 0; r < count; r++)
-        if (g->slots[rows[r].slot].done + tokens > room) return longest;
-    return tokens;
-}
-
-static fr_status run_rows(fr_generator *g, const row *rows, int64_t count, const float **logits) {
-    int64_t tokens = tokens_of(g, rows, count), most = g->pages.most;
-    for (int64_t r = 0; r < count; r++) fill_row(g, r, &rows[r], tokens);
-    fr_tensor in[INPUTS] = {
-        [IDS] = fr_tensor_make(FR_I32, 2, (int64_t[]){count, tokens}, g->ids),
-        [POS] = fr_tensor_make(FR_I32, 3, (int64_t[]){count, tokens, 1}, g->pos),
-        [TABLE] = fr_tensor_make(FR_I32, 2, (int64_t[]){count, most}, g->table),
-        [START] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, g->start),
-        [LENGTH] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, g->length),
-        [PICK] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, g->pick),
-    };
-    FR_TRY(fr_session_run(g->session, in, INPUTS));
-    for (int64_t r = 0; r < count; r++) g->slots[rows[r].slot].done += rows[r].count;
-    *logits = fr_session_output(g->session, "logits")->data;
-    return FR_OK;
+fr_generate_stats fr_generator_stats(const fr_generator *g) {
+    return g->stats;
 }
 
 /* ---- the work of one call ---- */
@@ -210,27 +142,133 @@ typedef struct work {
     size_t count, next; /* prompts; the first that has not begun */
     fr_tokens *out;
     fr_ended *why;
-    const float *logits;
-    const row *rows;
+    size_t feeds;
 } work;
 
-static void sample_row(void *arg, size_t r) {
-    const work *w = arg;
-    fr_generator *g = w->g;
-    const slot *s = &g->slots[w->rows[r].slot];
-    size_t vocab = (size_t)g->m.vocab;
-    g->sampled[r] = fr_sample(&w->o->sampling, w->logits + r * vocab, (int32_t)vocab, s->which,
-                              (uint64_t)s->made, g->work + r * vocab * 8);
+static bool same(const fr_tokens *a, const fr_tokens *b) {
+    return a->count == b->count && !memcmp(a->ids, b->ids, a->count * sizeof *a->ids);
+}
+
+/* What a sequence may come to hold. */
+static int64_t tokens_at_most(const work *w, const fr_tokens *prompt) {
+    int64_t context = fr_engine_context(w->g->engine);
+    return FR_MIN((int64_t)prompt->count + FR_MIN(w->o->most, context) + w->o->drafts, context);
+}
+
+static void drop_kept(fr_generator *g) {
+    if (g->kept >= 0) fr_engine_close(g->engine, g->kept);
+    g->kept = -1;
+}
+
+static void drop_root(fr_generator *g) {
+    if (g->root.prompt) fr_engine_close(g->engine, g->root.sequence);
+    g->root.prompt = NULL;
+    g->root.ready = false;
+}
+
+/* A slot without its text, which is used again. */
+static void release(fr_generator *g, slot *s) {
+    if (!s->busy) return;
+    if (s->sequence >= 0) fr_engine_close(g->engine, s->sequence);
+    if (s->draft >= 0) fr_engine_close(g->drafter, s->draft);
+    fr_sampler_free(s->sampler);
+    fr_sampler_free(s->drafter);
+    fr_tokens text = s->text;
+    *s = (slot){.text = text};
 }
 
 static void finish(work *w, slot *s, fr_ended why) {
+    fr_generator *g = w->g;
     if (w->why) w->why[s->which] = why;
-    s->busy = false;
-    fr_pages_drop(&w->g->pages, (int32_t)(s - w->g->slots));
+    if (w->o->keep) {
+        fr_tokens text = g->kept_text;
+        fr_engine_cut(g->engine, s->sequence, (int64_t)s->text.count - 1);
+        g->kept_text = s->text;
+        s->text = text;
+        g->kept = s->sequence;
+        s->sequence = -1;
+    }
+    release(g, s);
 }
 
+/* ---- beginning ---- */
+
+static fr_status begin(work *w, slot *s, int32_t sequence) {
+    const fr_tokens *p = &w->prompts[w->next];
+    *s = (slot){.which = w->next++, .sequence = sequence, .draft = -1, .text = s->text};
+    s->busy = true;
+    s->text.count = 0;
+    for (size_t i = 0; i < p->count; i++) FR_TRY(fr_tokens_add(&s->text, p->ids[i]));
+    s->prompt = p->count;
+    w->g->stats.prompt += (int64_t)p->count;
+    int32_t vocab = (int32_t)w->g->vocab;
+    FR_TRY(fr_sampler_new(&w->o->sampling, vocab, s->which, w->o->constraint, p->ids, p->count,
+                          &s->sampler));
+    if (!w->g->drafter || !w->o->drafts) return FR_OK;
+    return fr_sampler_new(&w->o->sampling, vocab, s->which, NULL, p->ids, p->count, &s->drafter);
+}
+
+/* The first of some that are the same. FR_NOMEM: there is no room now. */
+static fr_status begin_root(work *w) {
+    fr_generator *g = w->g;
+    drop_root(g);
+    FR_TRY(fr_engine_open(g->engine, (int64_t)w->prompts[w->next].count, &g->root.sequence));
+    g->root.prompt = &w->prompts[w->next];
+    return FR_OK;
+}
+
+/* A sequence for the next prompt; -1: it must wait. */
+static int32_t place(work *w, bool *forked) {
+    fr_generator *g = w->g;
+    const fr_tokens *p = &w->prompts[w->next];
+    int64_t most = tokens_at_most(w, p);
+    int32_t sequence = -1;
+    *forked = g->root.prompt && same(g->root.prompt, p);
+    if (!*forked && w->next + 1 < w->count && same(p, p + 1)) {
+        begin_root(w);
+        return -1;
+    }
+    if (!*forked) {
+        fr_engine_open(g->engine, most, &sequence);
+    } else if (g->root.ready) {
+        fr_engine_fork(g->engine, g->root.sequence, (int64_t)p->count, most, &sequence);
+    }
+    return sequence;
+}
+
+/* The sequence that was kept, as far as it begins like the prompt. */
+static int32_t take_kept(work *w) {
+    fr_generator *g = w->g;
+    const fr_tokens *p = &w->prompts[0], *t = &g->kept_text;
+    int32_t sequence = g->kept;
+    size_t n = 0, most = (size_t)fr_engine_length(g->engine, sequence);
+    while (n + 1 < p->count && n < most && n < t->count && p->ids[n] == t->ids[n]) n++;
+    fr_engine_cut(g->engine, sequence, (int64_t)n);
+    g->kept = -1;
+    return sequence;
+}
+
+/* Prompts in line take the free places. */
+static fr_status admit(work *w) {
+    fr_generator *g = w->g;
+    for (int32_t i = 0; i < g->batch && w->next < w->count; i++) {
+        slot *s = &g->slots[i];
+        bool forked = false;
+        if (s->busy) continue;
+        int32_t sequence = w->o->keep && g->kept >= 0 ? take_kept(w) : place(w, &forked);
+        if (sequence < 0) break;
+        fr_status st = begin(w, s, sequence);
+        if (st) return st;
+        if (forked) s->logits = g->root.logits;
+    }
+    if (w->next == w->count && g->root.ready) drop_root(g);
+    return FR_OK;
+}
+
+/* ---- choosing ---- */
+
 static bool is_stop(const work *w, int32_t token) {
-    const fr_decoder *m = &w->g->m;
+    const fr_decoder *m = fr_engine_model(w->g->engine);
     for (int32_t i = 0; i < m->eos_count && !w->o->past_end; i++)
         if (token == m->eos[i]) return true;
     for (int32_t i = 0; i < w->o->stops; i++)
@@ -238,101 +276,234 @@ static bool is_stop(const work *w, int32_t token) {
     return false;
 }
 
-static fr_status take(work *w, slot *s, int32_t token) {
-    if (is_stop(w, token)) {
-        finish(w, s, FR_ENDED_STOP);
-        return FR_OK;
+/* Draws at each place while what is drawn is what was guessed. */
+static void choose_item(void *arg, size_t thread, size_t i) {
+    const work *w = arg;
+    slot *s = &w->g->slots[i];
+    if (!s->logits) return;
+    fr_sampler_scratch *scratch = w->g->scratch[thread];
+    for (s->choices = 0; s->choices <= s->guesses;) {
+        int32_t at = s->choices;
+        int32_t t =
+            fr_sampler_pick(s->sampler, scratch, s->logits + (size_t)at * (size_t)w->g->vocab);
+        s->stuck = t < 0;
+        if (s->stuck) return;
+        s->chosen[s->choices++] = t;
+        s->stopped = is_stop(w, t);
+        if (s->stopped) return;
+        s->refused = fr_sampler_accept(s->sampler, t) != FR_OK;
+        if (s->refused || at == s->guesses || t != s->guess[at]) return;
     }
+}
+
+static fr_status take(work *w, slot *s, int32_t token) {
     FR_TRY(fr_tokens_add(&w->out[s->which], token));
-    s->token = token;
+    FR_TRY(fr_tokens_add(&s->text, token));
+    if (s->drafter) FR_TRY(fr_sampler_accept(s->drafter, token));
     s->made++;
+    w->g->stats.made++;
     bool on = !w->o->on_token || w->o->on_token(w->o->arg, s->which, token);
     if (!on)
         finish(w, s, FR_ENDED_CALLER);
     else if (s->made >= w->o->most)
         finish(w, s, FR_ENDED_MOST);
-    else if (s->done >= w->g->context)
+    else if ((int64_t)s->text.count > fr_engine_context(w->g->engine))
         finish(w, s, FR_ENDED_FULL);
     return FR_OK;
 }
 
-/* The rows that have just run get their next tokens. */
-static fr_status sample_rows(work *w, const row *rows, int64_t count) {
-    w->rows = rows;
-    fr_pool_run(count * w->g->m.vocab < 8192 ? NULL : w->g->pool, (size_t)count, sample_row, w);
-    for (int64_t r = 0; r < count; r++)
-        FR_TRY(take(w, &w->g->slots[rows[r].slot], w->g->sampled[r]));
-    return FR_OK;
+/* Once more, on the thread whose message is heard. */
+static fr_status say_why(fr_generator *g, slot *s) {
+    if (s->refused) return fr_sampler_accept(s->sampler, s->chosen[s->choices - 1]);
+    const float *logits = s->logits + (size_t)s->choices * (size_t)g->vocab;
+    return fr_sampler_pick(s->sampler, g->scratch[0], logits) < 0 ? FR_INVALID : FR_OK;
 }
 
-/* What a sequence may write: its prompt with what is made, or with what stands behind a piece of it. */
-static int64_t tokens_at_most(const work *w, const fr_tokens *prompt) {
-    int64_t n = (int64_t)prompt->count + FR_MAX_OF(FR_MIN(w->o->most, w->g->context), CHUNK);
-    return FR_MIN(n, (int64_t)w->g->pages.most * FR_KV_TOKENS);
-}
-
-/* Prompts in line take the free places. */
-static void admit(work *w) {
+/* What was chosen becomes text; guesses that were not are taken back. */
+static fr_status take_all(work *w, slot *s) {
     fr_generator *g = w->g;
-    for (int32_t i = 0; i < g->batch && w->next < w->count; i++) {
-        const fr_tokens *p = &w->prompts[w->next];
-        if (g->slots[i].busy) continue;
-        if (!fr_pages_promise(&g->pages, i, tokens_at_most(w, p))) return;
-        g->slots[i] = (slot){.prompt = p, .which = w->next++, .busy = true};
+    int32_t count = s->choices - s->stopped;
+    if (s->stuck || s->refused) return say_why(g, s);
+    s->logits = NULL;
+    g->stats.guessed += s->guesses;
+    g->stats.kept += FR_MAX_OF(s->choices - 1, 0);
+    for (int32_t i = 0; i < count; i++) {
+        bool last = i == s->choices - 1;
+        FR_TRY(take(w, s, s->chosen[i]));
+        if (!s->busy) return FR_OK;
+        if (last && fr_sampler_finished(s->sampler)) finish(w, s, FR_ENDED_GRAMMAR);
     }
-}
-
-/* Whether a slot has tokens of its prompt that are not yet in the pages. */
-static int64_t prompt_left(const slot *s) {
-    return s->busy ? FR_MAX_OF((int64_t)s->prompt->count - s->done, 0) : 0;
-}
-
-/* One piece of as many prompts as there is room for. The rows whose prompt is through come first. */
-static int64_t choose_prompts(fr_generator *g, int64_t *through) {
-    int64_t count = 0, longest = 1;
-    *through = 0;
-    for (int32_t i = 0; i < g->batch; i++) {
-        const slot *s = &g->slots[i];
-        int64_t n = FR_MIN(prompt_left(s), CHUNK);
-        if (!n) continue;
-        if (count && (count + 1) * round_tokens(FR_MAX_OF(longest, n)) > ROOM) break;
-        longest = FR_MAX_OF(longest, n);
-        row x = {i, s->prompt->ids + s->done, n};
-        g->rows[count++] = x;
-        if (n < prompt_left(s)) continue;
-        g->rows[count - 1] = g->rows[*through];
-        g->rows[(*through)++] = x;
+    if (!s->busy) return FR_OK;
+    if (s->stopped) {
+        finish(w, s, FR_ENDED_STOP);
+        return FR_OK;
     }
-    return count;
-}
-
-static int64_t choose_tokens(fr_generator *g) {
-    int64_t count = 0;
-    for (int32_t i = 0; i < g->batch; i++)
-        if (g->slots[i].busy) g->rows[count++] = (row){i, &g->slots[i].token, 1};
-    return count;
-}
-
-/* Pages for what a run will write: also for what only fills up behind a row. */
-static fr_status grow(fr_generator *g, int64_t count) {
-    int64_t tokens = tokens_of(g, g->rows, count);
-    for (int64_t r = 0; r < count; r++)
-        FR_TRY(fr_pages_grow(&g->pages, g->rows[r].slot, g->slots[g->rows[r].slot].done + tokens));
+    fr_engine_cut(g->engine, s->sequence, (int64_t)s->text.count - 1);
+    if (s->draft >= 0) fr_engine_cut(g->drafter, s->draft, (int64_t)s->text.count - 1);
     return FR_OK;
 }
 
-/* One run: of prompts while there are any, else a token of each sequence. False: nothing is left. */
+static fr_status choose(work *w) {
+    fr_generator *g = w->g;
+    int64_t rows = 0;
+    for (int32_t i = 0; i < g->batch; i++) rows += g->slots[i].logits != NULL;
+    fr_pool_run_thread(rows * g->vocab < 8192 ? NULL : g->pool, (size_t)g->batch, choose_item, w);
+    for (int32_t i = 0; i < g->batch; i++)
+        if (g->slots[i].logits) FR_TRY(take_all(w, &g->slots[i]));
+    return FR_OK;
+}
+
+/* ---- guessing ---- */
+
+/* How many tokens may be guessed for a slot now. */
+static int32_t guesses_at_most(const work *w, const slot *s) {
+    int64_t room = fr_engine_context(w->g->engine) - (int64_t)s->text.count;
+    int64_t n = FR_MIN(FR_MIN(room, w->o->most - s->made - 1), FR_MIN(w->o->drafts, DRAFTS));
+    return (int32_t)FR_MAX_OF(n, 0);
+}
+
+static bool guesses(const work *w, const slot *s) {
+    return s->busy && s->sequence >= 0 && s->made > 0 && guesses_at_most(w, s) > 0;
+}
+
+/* What the model that drafts has not yet seen of a slot: first of its prompt, then of what was made. */
+static size_t feed_draft(work *w, bool made) {
+    fr_generator *g = w->g;
+    size_t n = 0;
+    for (int32_t i = 0; i < g->batch; i++) {
+        slot *s = &g->slots[i];
+        if (!guesses(w, s) || s->draft < 0) continue;
+        int64_t seen = fr_engine_length(g->drafter, s->draft);
+        int64_t end = (int64_t)(made ? s->text.count : s->prompt);
+        if (seen >= end || (made && s->guesses >= guesses_at_most(w, s))) continue;
+        g->feeds[n] = (fr_feed){.sequence = s->draft, .ids = s->text.ids + seen, .made = made};
+        g->feeds[n].count = end - seen;
+        g->feeds[n].wanted = made;
+        g->fed[n++] = s;
+    }
+    return n;
+}
+
+/* Guesses stand behind the text while they are made. */
+static fr_status guess_once(work *w, size_t n) {
+    fr_generator *g = w->g;
+    FR_TRY(fr_engine_step(g->drafter, g->feeds, n));
+    for (size_t i = 0; i < n; i++) {
+        slot *s = g->fed[i];
+        int32_t t = fr_sampler_pick(s->drafter, g->scratch[0], g->feeds[i].logits);
+        if (t < 0) return FR_INVALID;
+        FR_TRY(fr_sampler_accept(s->drafter, t));
+        FR_TRY(fr_tokens_add(&s->text, t));
+        s->guess[s->guesses++] = t;
+    }
+    return FR_OK;
+}
+
+static fr_status guess_by_model(work *w) {
+    fr_generator *g = w->g;
+    size_t n = 0;
+    for (int32_t i = 0; i < g->batch; i++) {
+        slot *s = &g->slots[i];
+        if (guesses(w, s) && s->draft < 0) fr_engine_open(g->drafter, 0, &s->draft);
+    }
+    n = feed_draft(w, false);
+    fr_status st = n ? fr_engine_step(g->drafter, g->feeds, n) : FR_OK;
+    while (!st && (n = feed_draft(w, true)) > 0) st = guess_once(w, n);
+    for (int32_t i = 0; i < g->batch; i++) {
+        slot *s = &g->slots[i];
+        if (!s->busy || !s->guesses) continue;
+        s->text.count -= (size_t)s->guesses;
+        if (fr_sampler_undo(s->drafter, s->guesses) && !st) st = FR_INVALID;
+    }
+    return st;
+}
+
+static fr_status guess(work *w) {
+    fr_generator *g = w->g;
+    for (int32_t i = 0; i < g->batch; i++) g->slots[i].guesses = 0;
+    if (w->o->drafts < 1) return FR_OK;
+    if (g->drafter) return guess_by_model(w);
+    for (int32_t i = 0; i < g->batch; i++) {
+        slot *s = &g->slots[i];
+        if (guesses(w, s))
+            s->guesses =
+                fr_draft_lookup(s->text.ids, s->text.count, guesses_at_most(w, s), s->guess);
+    }
+    return FR_OK;
+}
+
+/* ---- rounds ---- */
+
+static void feed(work *w, slot *s, fr_feed f) {
+    w->g->fed[w->feeds] = s;
+    w->g->feeds[w->feeds++] = f;
+}
+
+/* Prompts that are not yet read, as many as there is room for. */
+static void feed_prompts(work *w) {
+    fr_generator *g = w->g;
+    int64_t sum = 0;
+    w->feeds = 0;
+    if (g->root.prompt && !g->root.ready) {
+        const fr_tokens *p = g->root.prompt;
+        feed(w, NULL, (fr_feed){.sequence = g->root.sequence, .ids = p->ids, .wanted = 1});
+        sum = g->feeds[0].count = (int64_t)p->count;
+    }
+    for (int32_t i = 0; i < g->batch; i++) {
+        slot *s = &g->slots[i];
+        if (!s->busy) continue;
+        int64_t seen = fr_engine_length(g->engine, s->sequence), left = (int64_t)s->prompt - seen;
+        if (left <= 0 || (w->feeds && sum + left > ROOM)) continue;
+        feed(w, s, (fr_feed){.sequence = s->sequence, .ids = s->text.ids + seen, .wanted = 1});
+        g->feeds[w->feeds - 1].count = left;
+        sum += left;
+    }
+}
+
+/* The last token of each text, with what is guessed to follow. */
+static fr_status feed_tokens(work *w) {
+    fr_generator *g = w->g;
+    FR_TRY(guess(w));
+    w->feeds = 0;
+    for (int32_t i = 0; i < g->batch; i++) {
+        slot *s = &g->slots[i];
+        if (!s->busy) continue;
+        for (int32_t k = 0; k < s->guesses; k++) FR_TRY(fr_tokens_add(&s->text, s->guess[k]));
+        s->text.count -= (size_t)s->guesses;
+        int64_t n = 1 + s->guesses;
+        feed(w, s,
+             (fr_feed){.sequence = s->sequence,
+                       .ids = s->text.ids + s->text.count - 1,
+                       .count = n,
+                       .wanted = n,
+                       .made = true});
+    }
+    return FR_OK;
+}
+
+/* One round: of prompts while there are any, else a token of each sequence. False: nothing is left. */
 static fr_status advance(work *w, bool *more) {
     fr_generator *g = w->g;
     FR_TRY(fr_interrupt_check());
-    admit(w);
-    int64_t through, count = choose_prompts(g, &through);
-    if (!count) count = through = choose_tokens(g);
-    *more = count > 0;
-    if (!count) return FR_OK;
-    FR_TRY(grow(g, count));
-    FR_TRY(run_rows(g, g->rows, count, &w->logits));
-    return sample_rows(w, g->rows, through);
+    FR_TRY(admit(w));
+    FR_TRY(choose(w)); /* first tokens of forks */
+    feed_prompts(w);
+    if (!w->feeds) FR_TRY(feed_tokens(w));
+    *more = w->feeds > 0 || w->next < w->count;
+    if (!w->feeds) return FR_OK;
+    FR_TRY(fr_engine_step(g->engine, g->feeds, w->feeds));
+    for (size_t i = 0; i < w->feeds; i++) {
+        slot *s = g->fed[i];
+        const fr_feed *f = &g->feeds[i];
+        if (!f->made) g->stats.read += f->count;
+        if (s) {
+            s->logits = f->logits;
+        } else {
+            memcpy(g->root.logits, f->logits, (size_t)g->vocab * sizeof *f->logits);
+            g->root.ready = true;
+        }
+    }
+    return choose(w);
 }
 
 static fr_status check(const fr_generator *g, const fr_tokens *prompts, size_t count,
@@ -340,10 +511,16 @@ static fr_status check(const fr_generator *g, const fr_tokens *prompts, size_t c
     FR_TRY(fr_sampling_check(&o->sampling));
     if (o->most < 1)
         return fr_fail(FR_INVALID, "%lld new tokens make no text.", (long long)o->most);
+    if (o->drafts < 0 || o->drafts > DRAFTS)
+        return fr_fail(FR_INVALID, "%d tokens cannot be guessed at a time, only 0 .. %d.",
+                       o->drafts, DRAFTS);
+    if (o->keep && count != 1)
+        return fr_fail(FR_INVALID, "Pages are kept for one text, not for %zu.", count);
+    int64_t context = fr_engine_context(g->engine);
     for (size_t i = 0; i < count; i++)
-        if (!prompts[i].count || prompts[i].count > (size_t)g->context)
+        if (!prompts[i].count || prompts[i].count > (size_t)context)
             return fr_fail(FR_INVALID, "Prompt %zu has %zu tokens; it must have 1 .. %lld.", i,
-                           prompts[i].count, (long long)g->context);
+                           prompts[i].count, (long long)context);
     return FR_OK;
 }
 
@@ -351,11 +528,10 @@ fr_status fr_generate(fr_generator *g, const fr_tokens *prompts, size_t count,
                       const fr_generate_opts *opts, fr_tokens *out, fr_ended *why) {
     FR_TRY(check(g, prompts, count, opts));
     work w = {.g = g, .o = opts, .prompts = prompts, .count = count, .out = out, .why = why};
+    if (!opts->keep) drop_kept(g);
     fr_status st = FR_OK;
     for (bool more = true; more && !st;) st = advance(&w, &more);
-    for (int32_t i = 0; i < g->batch; i++) {
-        if (g->slots[i].busy) fr_pages_drop(&g->pages, i);
-        g->slots[i].busy = false;
-    }
+    for (int32_t i = 0; i < g->batch; i++) release(g, &g->slots[i]);
+    drop_root(g);
     return st;
 }

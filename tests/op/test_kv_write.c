@@ -127,7 +127,7 @@ static void test_refusals(void **state) {
     refused(2, 61, NULL); /* not reached */
     refused(1, 125, NULL);
     refused(2, 62, "names page 2");
-    refused(-1, 64, "names page -1");
+    refused(-2, 64, "names page -2");
     refused(1, 126, "do not fit");
     refused(1, -1, "do not fit");
 }

@@ -386,7 +386,7 @@ static void test_refusals(void **state) {
     refuse(0, 128, 0, bytes, NULL);
     refuse(5, 64, 0, bytes, NULL); /* not reached */
     refuse(2, 65, 0, bytes, "names page 2");
-    refuse(-1, 128, 0, bytes, "names page -1");
+    refuse(-2, 128, 0, bytes, "names page -2");
     refuse(0, 129, 0, bytes, "room for 128 tokens");
     refuse(0, -1, 0, bytes, "kv_len[0] is -1");
     refuse(0, 1, -1, bytes, "window");
