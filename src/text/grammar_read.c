@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
+#include <utf8proc.h>
+
 #include "text/grammar_parts.h"
 
 enum { MOST_DEEP = 100, MOST_RULES = 50000, MOST_TIMES = 100000, MOST_TEXT = 16 << 20 };
@@ -84,12 +85,10 @@ static fr_status escaped(reader *r, uint32_t *out) {
 }
 
 static fr_status plain(reader *r, uint32_t *out) {
-    char text[5] = {0};
-    int bytes = 1;
-    for (int i = 0; i < 4 && r->at + i < r->end; i++) text[i] = r->at[i];
-    *out = (uint8_t)text[0];
-    if (*out >= 0x80) *out = fr_utf8_next(text, &bytes);
-    if (*out == 0xFFFD && bytes == 1) return bad(r, "the text is not valid UTF-8");
+    utf8proc_int32_t c;
+    utf8proc_ssize_t bytes = utf8proc_iterate((const uint8_t *)r->at, r->end - r->at, &c);
+    if (bytes < 1) return bad(r, "the text is not valid UTF-8");
+    *out = (uint32_t)c;
     r->at += bytes;
     return FR_OK;
 }
