@@ -73,7 +73,7 @@ typedef enum fr_kv_kind {
 #define FR_KV_TOKENS 64 /* of a page */
 /* In a table of pages: what is written there is lost, and what is read means nothing. For rows that only fill up a
  * batch. */
-#define FR_NOWHERE   (-1)
+#define FR_NOWHERE (-1)
 
 /* ---- products ---- */
 
@@ -194,6 +194,7 @@ typedef enum fr_mask {
 
 typedef struct fr_attention_opts {
     float scale; /* 0: 1 / sqrt(dim) */
+    float cap;   /* above 0: a score s, scaled, becomes cap tanh(s / cap); has no gradient */
     fr_mask mask;
     int32_t window;
     int32_t block_q, block_k; /* sizes of FR_MASK_BLOCKS */
@@ -224,7 +225,8 @@ FR_API fr_val fr_kv_write(fr_graph *g, fr_val pages, fr_val x, fr_val table, fr_
 typedef struct fr_paged_attention_opts {
     fr_kv_kind kind;
     float scale;    /* 0: 1 / sqrt(dim) */
-    int32_t window; /* how many keys a query sees at most; 0: all before it */
+    float cap;      /* as in fr_attention_opts */
+    int32_t window; /* how many keys a query sees at most, its own among them; 0: all before it */
 } fr_paged_attention_opts;
 
 /* q [batch, m, heads, dim] over the first kv_len[b] tokens of its pages, causal: query i sees the first
@@ -242,6 +244,11 @@ typedef struct fr_rope_opts {
     int32_t axis_dim[3]; /* values of dim that turn with each axis, even; 0 0 0: all with axis 0 */
     float theta;         /* base; 0: 10000 */
     fr_val inv_freq;     /* f32 [sum of axis_dim / 2] in place of theta; FR_NONE: theta */
+    float scale;         /* of cosine and sine; 0: 1 */
+    /* Above 0: inv_freq is two lists [2, ...], and a text of more tokens than this turns by the second one. How
+     * many it has: length i32 [batch]; FR_NONE: its largest position (of axis 0) and one. */
+    int32_t original;
+    fr_val length;
 } fr_rope_opts;
 
 /* x [batch, tokens, heads, dim]; pos i32 [tokens, axes] or [batch, tokens, axes]. Values past the

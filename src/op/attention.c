@@ -70,6 +70,10 @@ static fr_status check_opts(const fr_call *c) {
     if (!(at->scale >= 0.0f) || !isfinite(at->scale))
         return fr_fail(FR_INVALID, "attention: scale must be a positive number, not %g",
                        (double)at->scale);
+    if (!(at->cap >= 0.0f) || !isfinite(at->cap))
+        return fr_fail(FR_INVALID,
+                       "attention: cap must be a positive number, or 0 for none, not %g",
+                       (double)at->cap);
     if (at->mask == FR_MASK_WINDOW && at->window <= 0)
         return fr_fail(FR_INVALID, "attention: a sliding window needs window above 0, not %d",
                        (int)at->window);
@@ -163,11 +167,13 @@ double attn_pairs(const attn_shape *a) {
 /* Two products of dim multiply-adds a pair, and about four operations of the softmax. */
 static void cost(const fr_call *c, fr_cost *out) {
     attn_shape a = shape_of(c);
-    out->ops = attn_pairs(&a) * (double)(a.batch * a.heads) * (4.0 * (double)a.dim + 4.0);
+    const double softmax = a.squeeze != 0.0f ? 16.0 : 4.0;
+    out->ops = attn_pairs(&a) * (double)(a.batch * a.heads) * (4.0 * (double)a.dim + softmax);
 }
 
 const fr_attr_field attn_fields[] = {
     {"scale", FR_ATTR_F32, offsetof(fr_attention_attr, scale), 0},
+    {"cap", FR_ATTR_F32, offsetof(fr_attention_attr, cap), 0},
     {"mask", FR_ATTR_MASK, offsetof(fr_attention_attr, mask), 0},
     {"window", FR_ATTR_I32, offsetof(fr_attention_attr, window), 0},
     {"block_q", FR_ATTR_I32, offsetof(fr_attention_attr, block_q), 0},
@@ -194,8 +200,8 @@ fr_val fr_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, const fr_attentio
     fr_attention_attr at = {0};
     fr_val in[7] = {q, k, v};
     if (opts) {
-        at = (fr_attention_attr){opts->scale, (int32_t)opts->mask, opts->window, opts->block_q,
-                                 opts->block_k};
+        at = (fr_attention_attr){opts->scale,  opts->cap,     (int32_t)opts->mask,
+                                 opts->window, opts->block_q, opts->block_k};
         in[ATTN_BLOCK_START] = opts->block_start;
         in[ATTN_BLOCK_INDEX] = opts->block_index;
         in[ATTN_KV_LEN] = opts->kv_len;

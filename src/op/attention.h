@@ -18,7 +18,7 @@
 #include "op/op.h"
 
 typedef struct fr_attention_attr {
-    float scale;
+    float scale, cap;
     int32_t mask, window, block_q, block_k;
 } fr_attention_attr;
 
@@ -33,6 +33,9 @@ typedef struct attn_shape {
     int64_t batch, m, n, heads, kv_heads, group, dim;
     int64_t rows; /* m * group */
     float c;      /* scale log2(e): exp(scale s) = 2^(c s) */
+    /* With a cap scores are first made tanh(squeeze s), and `attr.scale` and c are those of that: cap, cap log2(e).
+     * squeeze 0: no cap. */
+    float squeeze;
     bool half;
     const int32_t *block_start, *block_index, *kv_len, *first; /* NULL where absent */
     int64_t pairs;                                             /* in block_index */
@@ -80,6 +83,9 @@ bool attn_block_seen(const attn_shape *a, int64_t query_block, int64_t key_block
 /* Keys and values first .. first + count - 1 of a head out of pages, in the type of q. */
 void attn_pages_read(const struct paged_shape *p, int64_t b, int64_t head, int64_t first,
                      int64_t count, void *k, void *v);
+
+/* tanh(squeeze s) of n scores in place. */
+void attn_squeeze(const attn_shape *a, float *s, size_t n);
 
 /* Pairs of a query and a key, per batch and head; kv_len is not known yet and taken as all. */
 double attn_pairs(const attn_shape *a);

@@ -2,7 +2,7 @@
  * token. There are too few rows to fill lanes or threads, and the keys are read only once, so the
  * keys are cut instead (Flash-Decoding, Dao et al. 2023): chunks of a size that follows from n
  * alone, each with its own maximum, sum and weighted values; then the chunks are joined in order.
- */
+ * Scores with a cap go through the tiles: here the kernel keeps its scores to itself. */
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ typedef struct decode_run {
 } decode_run;
 
 bool attn_is_decode(const attn_shape *a) {
-    return a->rows <= MOST_ROWS && a->attr.mask != FR_MASK_BLOCKS;
+    return a->rows <= MOST_ROWS && a->attr.mask != FR_MASK_BLOCKS && a->squeeze == 0.0f;
 }
 
 static int64_t chunk_of(int64_t n) {

@@ -443,6 +443,12 @@ fr_status attn_grad_rule(fr_grad *r) {
     if (r->nout > 1 && r->dout[1] != FR_NONE)
         return fr_fail(FR_UNSUPPORTED, "attention: there is no gradient through lse");
     if (r->dout[0] == FR_NONE) return FR_OK;
+    if (at->cap != 0.0f)
+        return fr_fail(
+            FR_UNSUPPORTED,
+            "attention: scores with a cap (%g) have no gradient yet, so such a model cannot be "
+            "trained",
+            (double)at->cap);
     const bool blocks = at->mask == FR_MASK_BLOCKS;
     fr_val aux[2] = {FR_NONE, FR_NONE};
     if (blocks && r->nin > ATTN_BLOCK_INDEX) {

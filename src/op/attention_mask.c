@@ -15,8 +15,9 @@ attn_shape attn_shape_of(const fr_attention_attr *attr, const fr_tensor *q, cons
     a.group = a.kv_heads ? a.heads / a.kv_heads : 0;
     a.rows = a.m * a.group;
     float scale = attr->scale != 0.0f ? attr->scale : a.dim ? 1.0f / sqrtf((float)a.dim) : 1.0f;
-    a.attr.scale = scale;
-    a.c = scale * 1.44269504088896f;
+    a.squeeze = attr->cap != 0.0f ? scale / attr->cap : 0.0f;
+    a.attr.scale = attr->cap != 0.0f ? attr->cap : scale;
+    a.c = a.attr.scale * 1.44269504088896f;
     a.half = q->dtype == FR_BF16;
     a.block_start = start ? start->data : NULL;
     a.block_index = index ? index->data : NULL;
@@ -28,6 +29,12 @@ attn_shape attn_shape_of(const fr_attention_attr *attr, const fr_tensor *q, cons
 attn_side attn_side_of(const fr_tensor *t) {
     const int64_t size = t->dtype == FR_BF16 ? 2 : 4;
     return (attn_side){t->data, t->stride[0] * size, t->stride[1] * size, t->stride[2] * size};
+}
+
+void attn_squeeze(const attn_shape *a, float *s, size_t n) {
+    const fr_rows_kernels *rows = &fr_kernel()->rows;
+    rows->affine(s, a->squeeze, 0.0f, n, s);
+    rows->unary(FR_FN_TANH, s, n, s);
 }
 
 static int64_t blocks_of(int64_t n, int64_t size) {

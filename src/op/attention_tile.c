@@ -177,6 +177,7 @@ static void panel_step(const tile_run *t, const tile_item *it, tile_work *w, int
     const size_t size = path->pairs ? 2 : 4;
     path->score((float *)w->panel + p * lanes * ld, (char *)w->rows + (size_t)(from * ld) * size,
                 to - from, a->dim, w->s);
+    if (a->squeeze != 0.0f) attn_squeeze(a, w->s, (size_t)((to - from) * lanes));
     if (cut) mask(t, w, p, w->now.key[from], to - from);
     path->softmax(w->s, to - from, a->c, w->top + p * lanes, w->sum + p * lanes, w->fade);
     path->accumulate(w->s, (char *)w->cols + (size_t)(from * path->group) * size, to - from, a->dim,

@@ -16,7 +16,7 @@ enum { PAGED_Q, PAGED_K, PAGED_V, PAGED_TABLE, PAGED_KV_LEN };
 
 typedef struct fr_paged_attr {
     int32_t kind;
-    float scale;
+    float scale, cap;
     int32_t window;
 } fr_paged_attr;
 

@@ -57,6 +57,10 @@ static fr_status shape_rule(const fr_call *c) {
     if (!(at->scale >= 0.0f) || !isfinite(at->scale))
         return fr_fail(FR_INVALID, "paged_attention: scale must be a positive number, not %g",
                        (double)at->scale);
+    if (!(at->cap >= 0.0f) || !isfinite(at->cap))
+        return fr_fail(FR_INVALID,
+                       "paged_attention: cap must be a positive number, or 0 for none, not %g",
+                       (double)at->cap);
     if (at->window < 0)
         return fr_fail(FR_INVALID, "paged_attention: a window of %d keys makes no sense",
                        (int)at->window);
@@ -76,6 +80,7 @@ static fr_status shape_of(const fr_call *c, paged_shape *p) {
                        .table = c->in[PAGED_TABLE].data};
     FR_TRY(find_layout(c, &p->layout));
     const fr_attention_attr attr = {.scale = at->scale,
+                                    .cap = at->cap,
                                     .mask = at->window ? FR_MASK_WINDOW : FR_MASK_CAUSAL,
                                     .window = at->window};
     fr_tensor keys = c->in[PAGED_Q];
@@ -165,7 +170,8 @@ static void cost(const fr_call *c, fr_cost *out) {
     paged_shape p;
     if (shape_of(c, &p)) return;
     const attn_shape *a = &p.a;
-    out->ops = attn_pairs(a) * (double)(a->batch * a->heads) * (4.0 * (double)a->dim + 4.0);
+    const double softmax = a->squeeze != 0.0f ? 16.0 : 4.0;
+    out->ops = attn_pairs(a) * (double)(a->batch * a->heads) * (4.0 * (double)a->dim + softmax);
     out->read = (double)fr_bytes(&c->in[PAGED_Q]) +
                 2.0 * (double)(a->batch * p.most) * ((double)p.layout.bytes + 2);
 }
@@ -173,6 +179,7 @@ static void cost(const fr_call *c, fr_cost *out) {
 static const fr_attr_field fields[] = {
     {"kind", FR_ATTR_KV, offsetof(fr_paged_attr, kind), 0},
     {"scale", FR_ATTR_F32, offsetof(fr_paged_attr, scale), 0},
+    {"cap", FR_ATTR_F32, offsetof(fr_paged_attr, cap), 0},
     {"window", FR_ATTR_I32, offsetof(fr_paged_attr, window), 0},
     {NULL, FR_ATTR_END, 0, 0},
 };
@@ -195,6 +202,6 @@ const fr_op fr_op_paged_attention = {
 fr_val fr_paged_attention(fr_graph *g, fr_val q, fr_val k, fr_val v, fr_val table, fr_val kv_len,
                           const fr_paged_attention_opts *opts) {
     const fr_val in[] = {q, k, v, table, kv_len};
-    const fr_paged_attr at = {(int32_t)opts->kind, opts->scale, opts->window};
+    const fr_paged_attr at = {(int32_t)opts->kind, opts->scale, opts->cap, opts->window};
     return fr_emit(g, &fr_op_paged_attention, 5, in, &at);
 }

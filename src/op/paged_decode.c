@@ -139,6 +139,7 @@ static void weigh(const decode_run *r, block *k, int64_t page, const fr_kvattn_h
     }
     if (k->from >= k->to) return;
     r->way->score(k->record, keys, k->s);
+    if (r->p->a.squeeze != 0.0f) attn_squeeze(&r->p->a, k->s, (size_t)FR_KV_TOKENS * ROWS);
     r->kernels->softmax(k->s, lo, hi, r->p->a.c, k->top, k->sum, k->fade);
 }
 

@@ -80,6 +80,7 @@ static void ref_row(const att *t, const op_f64 *in, const dims *s, int64_t b, in
         const double *q = row(t, &in[0], b, i, h), *k = row(t, &in[1], b, j, kv);
         w[j] = 0;
         for (int64_t d = 0; d < s->dim; d++) w[j] += q[d] * k[d] * scale;
+        if (t->o.cap > 0) w[j] = (double)t->o.cap * tanh(w[j] / (double)t->o.cap);
         if (!(w[j] <= top)) top = w[j];
     }
     *lse = -INFINITY;
@@ -153,6 +154,40 @@ static void test_window(void **state) {
         c.in[0].grad = c.in[1].grad = window[i] > 1;
         op_check(&c);
     }
+}
+
+/* Tiles and few queries; scores far above the cap (scale 3) and far below it. */
+static void test_cap(void **state) {
+    (void)state;
+    const int64_t m[] = {1, 40, 150};
+    for (size_t i = 0; i < FR_COUNT(m); i++)
+        for (int k = 0; k < 4; k++) {
+            const att t = {.o = {.mask = k % 2 ? FR_MASK_WINDOW : FR_MASK_CAUSAL,
+                                 .window = 7,
+                                 .scale = k / 2 ? 3.0f : 0.0f,
+                                 .cap = k / 2 ? 2.0f : 5.0f}};
+            op_case c = case_of("cap", &t, 2, m[i], 160, 4, 2, 24);
+            for (int in = 0; in < 3; in++) c.in[in].grad = false;
+            op_check(&c);
+        }
+}
+
+/* A graph that is to be trained with a cap is refused, and so is a cap that is none. */
+static void test_cap_refused(void **state) {
+    (void)state;
+    const att bad = {.o = {.cap = -1}}, good = {.o = {.cap = 1}};
+    op_in in[OP_MAX] = {{FR_F32, 4, {1, 3, 2, 8}, 0, 0, true, NULL, false}};
+    in[1] = in[2] = in[0];
+    op_check_refused(in, build, &bad, "cap must be a positive number");
+    fr_graph *g = fr_graph_new();
+    fr_val v[5] = {FR_NONE}, out[2], grad;
+    for (int i = 0; i < 3; i++)
+        v[i] = fr_param(g, (const char *[]){"q", "k", "v"}[i], FR_F32, 4, in[0].dim);
+    build(g, v, &good, out);
+    fr_val loss = fr_reduce(g, out[0], FR_SUM, 15, false);
+    assert_int_not_equal(fr_gradients(g, loss, 1, v, &grad), FR_OK);
+    if (!strstr(fr_message(), "cannot be trained")) fail_msg("%s", fr_message());
+    fr_graph_free(g);
 }
 
 static void test_blocks(void **state) {
@@ -378,6 +413,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full),       cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_causal),     cmocka_unit_test(test_window),
+        cmocka_unit_test(test_cap),        cmocka_unit_test(test_cap_refused),
         cmocka_unit_test(test_blocks),     cmocka_unit_test(test_cache),
         cmocka_unit_test(test_texts),      cmocka_unit_test(test_decode),
         cmocka_unit_test(test_views),      cmocka_unit_test(test_extreme),

@@ -16,6 +16,7 @@ typedef struct shape {
     int64_t m, most; /* pages of a row of the table; 0: 5 */
     int32_t len[BATCH];
     fr_dtype type;
+    float scale, cap;
 } shape;
 
 static float *normal(uint64_t stream, size_t n) {
@@ -78,7 +79,8 @@ static void rig_new(rig *r, const shape *s, fr_pool *pool) {
         static const char *const names[] = {"q", "k", "v", "table", "len"};
         v[i] = fr_input(r->g, names[i], r->in[i].dtype, r->in[i].rank, r->in[i].dim);
     }
-    fr_paged_attention_opts o = {.kind = s->kind, .window = s->window};
+    fr_paged_attention_opts o = {
+        .kind = s->kind, .window = s->window, .scale = s->scale, .cap = s->cap};
     fr_output(r->g, "y", fr_paged_attention(r->g, v[0], v[1], v[2], v[3], v[4], &o));
     if (fr_session_new_with(r->g, &(fr_session_opts){.pool = pool}, &r->s))
         fail_msg("%s", fr_message());
@@ -98,7 +100,9 @@ static double one_query(const shape *s, const rig *r, int b, int head, const flo
                         (uint8_t *)r->in[1].data + (size_t)page_at(s->most, b, t / 64) * l.bytes,
                         kv, t % 64, 1, x);
         score[t] = 0;
-        for (int d = 0; d < s->dim; d++) score[t] += (double)q[d] * (double)x[d] / sqrt(s->dim);
+        const double scale = s->scale > 0 ? (double)s->scale : 1 / sqrt(s->dim);
+        for (int d = 0; d < s->dim; d++) score[t] += (double)q[d] * (double)x[d] * scale;
+        if (s->cap > 0) score[t] = (double)s->cap * tanh(score[t] / (double)s->cap);
         most = fmax(most, score[t]);
     }
     for (int d = 0; d < s->dim; d++) y[d] = 0;
@@ -201,6 +205,23 @@ static void shapes(void *arg) {
                        .type = i % 4 == 3 ? FR_BF16 : FR_F32});
 }
 
+/* Few rows and many, with scores on both sides of the cap. */
+static void caps(void *arg) {
+    (void)arg;
+    static const int64_t ms[] = {1, 3, 70};
+    for (int i = 0; i < 18; i++)
+        check(&(shape){.kind = (fr_kv_kind)(i % FR_KV_KINDS),
+                       .heads = 8,
+                       .kv_heads = 2,
+                       .dim = i % 2 ? 128 : 80,
+                       .m = ms[i / 6],
+                       .window = i % 3 ? 0 : 50,
+                       .scale = i % 2 ? 0.3f : 0.1f,
+                       .cap = 1.5f,
+                       .len = {200, 65},
+                       .type = i % 4 == 3 ? FR_BF16 : FR_F32});
+}
+
 static void test_kinds(void **state) {
     (void)state;
     op_each_table(kinds_and_lengths, NULL);
@@ -208,6 +229,10 @@ static void test_kinds(void **state) {
 static void test_shapes(void **state) {
     (void)state;
     op_each_table(shapes, NULL);
+}
+static void test_caps(void **state) {
+    (void)state;
+    op_each_table(caps, NULL);
 }
 
 /* The same pages, asked for token by token, as few rows and as many: one answer. */
@@ -395,9 +420,10 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_steps), cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_batch), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kinds),    cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_caps),     cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_chunks),   cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,15 +3,26 @@
 
 typedef struct turn {
     fr_rope_opts o;
-    bool freq; /* input 2 */
+    bool freq;   /* input 2 */
+    bool length; /* input 3 */
 } turn;
 
 static int build(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
     const turn *t = arg;
     fr_rope_opts o = t->o;
     o.inv_freq = t->freq ? in[2] : FR_NONE;
+    o.length = t->length ? in[3] : FR_NONE;
     out[0] = fr_rope(g, in[0], in[1], &o);
     return 1;
+}
+
+/* Does the text in which row b stands turn by the second list? */
+static bool is_far(const turn *t, const op_f64 *in, int64_t b) {
+    const int64_t tokens = in[0].desc.dim[1], axes = t->o.axes ? t->o.axes : 1;
+    const double *pos = in[1].v + (in[1].desc.rank == 3 ? b * tokens * axes : 0);
+    double most = 0;
+    for (int64_t i = 0; i < tokens; i++) most = fmax(most, pos[i * axes] + 1);
+    return t->o.original && (t->length ? in[3].v[b] : most) > t->o.original;
 }
 
 static void ref(const void *arg, const op_f64 *in, op_f64 *out) {
@@ -29,8 +40,11 @@ static void ref(const void *arg, const op_f64 *in, op_f64 *out) {
             int64_t n = t->o.axis_dim[a];
             if (!t->o.axis_dim[0] && !t->o.axis_dim[1] && !t->o.axis_dim[2] && !a) n = s[3];
             for (int64_t i = 0; i < n / 2; i++, pair++) {
-                double f = t->freq ? in[2].v[pair] : pow(theta, -2.0 * (double)i / (double)n);
-                double c = cos(pos[a] * f), w = sin(pos[a] * f);
+                int64_t list = is_far(t, in, b) ? in[2].desc.dim[1] : 0;
+                double f =
+                    t->freq ? in[2].v[list + pair] : pow(theta, -2.0 * (double)i / (double)n);
+                double scale = t->o.scale > 0 ? (double)t->o.scale : 1;
+                double c = scale * cos(pos[a] * f), w = scale * sin(pos[a] * f);
                 int64_t p = at + (t->o.interleaved ? 2 * i : i);
                 int64_t q = at + (t->o.interleaved ? 2 * i + 1 : n / 2 + i);
                 y[p] = x[p] * c - x[q] * w;
@@ -82,6 +96,28 @@ static void test_given_frequencies(void **state) {
     op_check(&c);
 }
 
+/* One text beyond the original length, one within it; then what is said of their lengths. */
+static void test_two_lists(void **state) {
+    (void)state;
+    static int32_t pos[2 * 19], both[19];
+    static const int32_t length[] = {30, 31};
+    for (int i = 0; i < 19; i++) {
+        both[i] = 12 + i;
+        pos[i] = 12 + i; /* the last one is 30 */
+        pos[19 + i] = 11 + i;
+    }
+    for (int i = 0; i < 3; i++) {
+        const turn t = {.o = {.scale = 1.25f, .original = 30}, .freq = true, .length = i == 1};
+        op_case c = case_of("rope, two lists", &t, 16, 0);
+        c.in[1] = (op_in){FR_I32, 3, {2, 19, 1}, 0, 0, false, pos, false};
+        if (i == 2) c.in[1] = (op_in){FR_I32, 2, {19, 1}, 0, 0, false, both, false};
+        c.in[2] = (op_in){FR_F32, 2, {2, 8}, 0.001, 1, false, NULL, false};
+        if (i == 1) c.in[3] = (op_in){FR_I32, 1, {2}, 0, 0, false, length, false};
+        c.bf16 = false; /* frequencies stay f32 */
+        op_check(&c);
+    }
+}
+
 /* An angle of 10^5 in float would be off by 4e-3. */
 static void test_far(void **state) {
     (void)state;
@@ -108,12 +144,23 @@ static void test_refused(void **state) {
     op_check_refused(in, build, &wide, "more values than a row");
     op_check_refused(in, build, &beyond, "there are 1 axes");
     op_check_refused(in, build, &four, "1 to 3 axes");
+    const turn one = {.o = {.original = 8}}, two = {.o = {.original = 8}, .freq = true};
+    const turn length = {.freq = true, .length = true}, endless = {.o = {.scale = INFINITY}};
+    op_check_refused(in, build, &one, "two lists");
+    op_check_refused(in, build, &endless, "scale must be a number");
+    in[2] = (op_in){FR_F32, 1, {8}, 0, 1, false, NULL, false};
+    op_check_refused(in, build, &two, "wanted f32 [2, 8]");
+    in[3] = (op_in){FR_I32, 1, {2}, 0, 0, false, NULL, false};
+    op_check_refused(in, build, &length, "beside two lists");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_axis),          cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_given_frequencies), cmocka_unit_test(test_far),
+        cmocka_unit_test(test_one_axis),
+        cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_given_frequencies),
+        cmocka_unit_test(test_two_lists),
+        cmocka_unit_test(test_far),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
