@@ -40,6 +40,7 @@ typedef struct fr_rotation {
     float mscale, mscale_all; /* yarn; 0: not there */
     bool truncate;            /* yarn: bounds are rounded to whole pairs */
     int64_t original;         /* tokens before it was stretched; 0: the context */
+    int64_t turned;           /* values of a head that turn at all, the first ones; 0: all of it */
     float short_factor[FR_ROPE_PAIRS], long_factor[FR_ROPE_PAIRS]; /* FR_STRETCH_LONG */
 } fr_rotation;
 
@@ -53,12 +54,14 @@ typedef struct fr_decoder {
     fr_fn act;               /* of the gate; 0: SiLU */
     bool tied;               /* the embedding is the output's weight too */
     bool bias;               /* of q, k and v */
+    bool bias_out;           /* of what attention gives */
     bool head_norm;          /* RMSNorm of each head of q and k before they turn */
     bool around;             /* norms behind attention and MLP too (Gemma 2) */
     bool norm_plus_one;      /* norms multiply by 1 + weight */
     bool fused;              /* the file has qkv_proj and gate_up_proj in one piece each */
     int64_t window;          /* a token sees so many at most, itself among them; 0: all before it */
     bool window_even;        /* only in layers 0, 2, 4 ... */
+    int64_t window_from;     /* only from this layer on */
     float score_scale;       /* of q k; 0: 1 / sqrt(head_dim) */
     float score_cap;         /* scores become cap tanh(score / cap); 0: no cap */
     float logit_cap;         /* the same of logits */
@@ -70,6 +73,8 @@ typedef struct fr_decoder {
 
 /* From and to a config.json; what the file says and we cannot do is refused by name. */
 fr_status fr_decoder_read(const fr_json *config, fr_decoder *out);
+/* Tokens that end a text: those that a generation_config.json names, beside the config's. */
+fr_status fr_decoder_read_ends(const fr_json *generation, fr_decoder *m);
 fr_status fr_decoder_write(const fr_decoder *m, fr_dtype weights, fr_json **out);
 
 typedef struct fr_decoder_opts {
@@ -103,16 +108,28 @@ typedef struct fr_decoder_cache {
     int64_t pages; /* that a layer has, of keys and of values */
     fr_val table;  /* i32 [batch, most pages of a sequence]: which page holds its tokens 64 i .. */
     fr_val start, length; /* i32 [batch]: tokens before these, and with them */
+    /* i32 [batch]: as many tokens as a text may come to have. FR_STRETCH_LONG turns by its long list where that is
+     * above rope.original, and from the first token on: keys in a cache cannot be turned again. FR_NONE: length,
+     * right for texts that stay on one side. */
+    fr_val most;
 } fr_decoder_cache;
 /* pos i32 [batch, tokens, 1]. */
 fr_val fr_decoder_cached(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o, fr_val ids,
                          fr_val pos, const fr_decoder_cache *cache);
 
+/* What a position turns each pair of a head by: [fr_rotation_pairs], for FR_STRETCH_LONG twice that, of short texts and
+ * of long ones; and the factor of cosine and sine. */
+int64_t fr_rotation_pairs(const fr_decoder *m);
+void fr_rotation_frequencies(const fr_decoder *m, float *out);
+float fr_rotation_attention(const fr_decoder *m);
+/* How many tokens a token of a layer sees at most; 0: all before it. */
+int64_t fr_decoder_window(const fr_decoder *m, int64_t layer);
+
 /* Values of all parameters; operations of a step of training (forward and backward) for one token. */
 int64_t fr_decoder_params(const fr_decoder *m);
 double fr_decoder_train_flops(const fr_decoder *m, int64_t tokens);
 /* The start of what is not yet bound: normal, deviation 1 / sqrt(in), of the embedding 0.05, of what leads back
- * into the residual stream / sqrt(2 layers); norms 1; of adapters A normal with deviation 1 / sqrt(in), B zero.
+ * into the residual stream / sqrt(2 layers); norms as if they were not there; biases 0; of adapters A normal with deviation 1 / sqrt(in), B zero.
  * A model with new adapters: init first, then fr_session_load of the base. */
 fr_status fr_decoder_init(fr_session *s, const fr_graph *g, const fr_decoder *m, uint64_t seed);
 

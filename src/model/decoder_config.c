@@ -1,81 +1,103 @@
-/* decoder_config.c: the numbers of a model of the Llama kind, from and to a config.json.
- *
- * Read is what transformers has written since 2023: the base of the rotation stands as rope_theta or, later, in
- * rope_parameters; numbers that are left out have the library's defaults. */
-#include "model/decoder.h"
+/* decoder_config.c: the numbers of a decoder out of a config.json, as transformers has written it since 2023. What is
+ * left out has the library's default for the family; what we cannot do is refused by name. */
+#include "model/decoder_config.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define MOST_LAYERS 4096 /* each costs memory before its first weight is looked for */
+#define MOST_LAYERS  4096 /* each costs memory before its first weight is looked for */
+#define MOST_EXPERTS 1024
 
-/* ---- reading ---- */
+const char *const fr_family_names[FR_FAMILIES] = {"llama", "mistral", "mixtral", "qwen2",
+                                                  "qwen3", "gemma2",  "phi3"};
 
-static fr_status read_size(const fr_json *c, const char *key, int64_t fallback, int64_t *out) {
+const fr_family_info fr_family_infos[FR_FAMILIES] = {
+    [FR_FAMILY_LLAMA] = {"LlamaForCausalLM", 0, 0, 2048, 0, 1e4, 1e-6, false},
+    [FR_FAMILY_MISTRAL] = {"MistralForCausalLM", 8, 0, 131072, 4096, 1e4, 1e-6, false},
+    [FR_FAMILY_MIXTRAL] = {"MixtralForCausalLM", 8, 0, 131072, 0, 1e6, 1e-5, false},
+    [FR_FAMILY_QWEN2] = {"Qwen2ForCausalLM", 32, 0, 32768, 4096, 1e4, 1e-6, false},
+    [FR_FAMILY_QWEN3] = {"Qwen3ForCausalLM", 32, 128, 32768, 4096, 1e4, 1e-6, false},
+    [FR_FAMILY_GEMMA2] = {"Gemma2ForCausalLM", 4, 256, 8192, 4096, 1e4, 1e-6, true},
+    [FR_FAMILY_PHI3] = {"Phi3ForCausalLM", 0, 0, 4096, 0, 1e4, 1e-5, false},
+};
+
+/* ---- numbers ---- */
+
+fr_status fr_config_size(const fr_json *c, const char *key, int64_t fallback, int64_t *out) {
     FR_TRY(fr_json_i64(c, key, fallback, out));
-    if (*out >= 1 && *out <= 1 << 24) return FR_OK;
+    if (*out >= 1 && *out <= FR_MOST_SIZE) return FR_OK;
     if (!*out && !fr_json_get(c, key))
         return fr_fail(FR_FORMAT, "The configuration of the model does not say \"%s\".", key);
     return fr_fail(FR_FORMAT, "\"%s\" of the model's configuration is %lld; it must be 1 .. %d.",
-                   key, (long long)*out, 1 << 24);
+                   key, (long long)*out, FR_MOST_SIZE);
 }
 
-static fr_status want_word(const fr_json *c, const char *key, const char *want) {
-    const char *word;
-    FR_TRY(fr_json_string(c, key, want, &word));
-    if (!strcmp(word, want)) return FR_OK;
-    return fr_fail(FR_UNSUPPORTED,
-                   "The model's configuration has \"%s\" = \"%s\"; only \"%s\" is supported.", key,
-                   word, want);
-}
-
-static fr_status want_false(const fr_json *c, const char *key) {
-    bool set;
-    FR_TRY(fr_json_bool(c, key, false, &set));
-    if (!set) return FR_OK;
-    return fr_fail(FR_UNSUPPORTED,
-                   "The model's configuration has \"%s\"; linears with biases are not supported.",
-                   key);
-}
-
-/* How positions turn: only the plain way, without any stretching of the context. */
-static fr_status check_rope(const fr_json *rope, const char *key) {
-    const char *kind;
-    double part;
-    if (!rope || json_is_null(rope)) return FR_OK;
-    FR_TRY(fr_json_string(rope, "rope_type", "", &kind));
-    if (!*kind) FR_TRY(fr_json_string(rope, "type", "default", &kind));
-    FR_TRY(fr_json_f64(rope, "partial_rotary_factor", 1, &part));
-    if (strcmp(kind, "default") != 0)
-        return fr_fail(FR_UNSUPPORTED,
-                       "\"%s\" of the model's configuration is of the type \"%s\"; only "
-                       "\"default\", which scales nothing, is supported.",
-                       key, kind);
-    if (part != 1)
-        return fr_fail(FR_UNSUPPORTED,
-                       "\"%s\" of the model's configuration turns a part of each head "
-                       "(partial_rotary_factor %g); only all of it is supported.",
-                       key, part);
-    return FR_OK;
-}
-
-static fr_status read_real(const fr_json *c, const char *key, double fallback, float *out) {
+fr_status fr_config_real(const fr_json *c, const char *key, double fallback, float *out) {
     double x;
     FR_TRY(fr_json_f64(c, key, fallback, &x));
     *out = (float)x;
     if (*out > 0 && isfinite(*out)) return FR_OK; /* 1e-206 is 0 as a float */
+    if (x == 0 && !fr_json_get(c, key))
+        return fr_fail(FR_FORMAT, "The configuration of the model does not say \"%s\".", key);
     return fr_fail(FR_FORMAT, "\"%s\" of the model's configuration is %g; it must be above 0.", key,
                    x);
 }
 
-static fr_status read_rope(const fr_json *c, fr_decoder *m) {
-    const fr_json *later = fr_json_get(c, "rope_parameters");
-    double theta;
-    FR_TRY(check_rope(fr_json_get(c, "rope_scaling"), "rope_scaling"));
-    FR_TRY(check_rope(later, "rope_parameters"));
-    FR_TRY(fr_json_f64(c, "rope_theta", 10000, &theta));
-    return read_real(later, "rope_theta", theta, &m->rope.theta);
+static bool is_null(const fr_json *c, const char *key) {
+    const fr_json *v = fr_json_get(c, key);
+    return v && json_is_null(v);
+}
+
+/* A cap: null is none. */
+static fr_status read_cap(const fr_json *c, const char *key, double fallback, float *out) {
+    *out = 0;
+    return is_null(c, key) ? FR_OK : fr_config_real(c, key, fallback, out);
+}
+
+static fr_status want_false(const fr_json *c, const char *key, const char *what) {
+    bool set;
+    FR_TRY(fr_json_bool(c, key, false, &set));
+    if (!set) return FR_OK;
+    return fr_fail(FR_UNSUPPORTED, "The model's configuration has \"%s\"; %s.", key, what);
+}
+
+/* ---- words ---- */
+
+static fr_status read_family(const fr_json *c, fr_family *out) {
+    const char *word;
+    FR_TRY(fr_json_string(c, "model_type", fr_family_names[FR_FAMILY_LLAMA], &word));
+    for (int i = 0; i < FR_FAMILIES; i++)
+        if (!strcmp(word, fr_family_names[i])) {
+            *out = (fr_family)i;
+            return FR_OK;
+        }
+    return fr_fail(
+        FR_UNSUPPORTED,
+        "The model's configuration has \"model_type\" = \"%s\"; supported are llama, mistral, "
+        "mixtral, qwen2, qwen3, gemma2 and phi3.",
+        word);
+}
+
+static fr_status read_act(const fr_json *c, fr_decoder *m) {
+    static const struct {
+        const char *name;
+        fr_fn fn;
+    } acts[] = {{"silu", FR_FN_NONE}, /* of the struct: SiLU */
+                {"swish", FR_FN_NONE},         {"gelu_pytorch_tanh", FR_FN_GELU_TANH},
+                {"gelu_new", FR_FN_GELU_TANH}, {"gelu", FR_FN_GELU},
+                {"relu", FR_FN_RELU}};
+    const bool gemma = m->family == FR_FAMILY_GEMMA2;
+    const char *key = gemma ? "hidden_activation" : "hidden_act", *word;
+    FR_TRY(fr_json_string(c, key, gemma ? "gelu_pytorch_tanh" : "silu", &word));
+    for (size_t i = 0; i < FR_COUNT(acts); i++)
+        if (!strcmp(word, acts[i].name)) {
+            m->act = acts[i].fn;
+            return FR_OK;
+        }
+    return fr_fail(FR_UNSUPPORTED,
+                   "The model's configuration has \"%s\" = \"%s\"; supported are \"silu\", "
+                   "\"gelu_pytorch_tanh\", \"gelu\" and \"relu\".",
+                   key, word);
 }
 
 /* -1: none, also when it is no token of the vocabulary. */
@@ -91,27 +113,32 @@ static fr_status read_id(const fr_json *v, const char *key, int64_t vocab, int32
     return FR_OK;
 }
 
+static bool is_end(const fr_decoder *m, int32_t id) {
+    for (int32_t i = 0; i < m->eos_count; i++)
+        if (m->eos[i] == id) return true;
+    return false;
+}
+
 /* One id, or a list. */
-static fr_status read_ends(const fr_json *c, fr_decoder *m) {
+fr_status fr_decoder_read_ends(const fr_json *c, fr_decoder *m) {
     const fr_json *v = fr_json_get(c, "eos_token_id");
     size_t count = json_is_array(v) ? json_array_size(v) : 1;
     for (size_t i = 0; i < count && m->eos_count < (int32_t)FR_COUNT(m->eos); i++) {
         int32_t id = -1;
         FR_TRY(read_id(json_is_array(v) ? json_array_get(v, i) : v, "eos_token_id", m->vocab, &id));
-        if (id >= 0) m->eos[m->eos_count++] = id;
+        if (id >= 0 && !is_end(m, id)) m->eos[m->eos_count++] = id;
     }
     return FR_OK;
 }
 
-static fr_status read_shape(const fr_json *c, fr_decoder *m) {
-    FR_TRY(read_size(c, "vocab_size", 0, &m->vocab));
-    FR_TRY(read_size(c, "hidden_size", 0, &m->width));
-    FR_TRY(read_size(c, "intermediate_size", 0, &m->hidden));
-    FR_TRY(read_size(c, "num_hidden_layers", 0, &m->layers));
-    FR_TRY(read_size(c, "num_attention_heads", 0, &m->heads));
-    FR_TRY(read_size(c, "num_key_value_heads", m->heads, &m->kv_heads));
-    FR_TRY(read_size(c, "head_dim", m->width / m->heads, &m->head_dim));
-    FR_TRY(read_size(c, "max_position_embeddings", 2048, &m->context));
+/* ---- shapes ---- */
+
+static fr_status read_heads(const fr_json *c, fr_decoder *m) {
+    const fr_family_info *f = &fr_family_infos[m->family];
+    int64_t kv = f->kv_heads && !is_null(c, "num_key_value_heads") ? f->kv_heads : m->heads;
+    int64_t dim = f->head_dim ? f->head_dim : m->width / m->heads;
+    FR_TRY(fr_config_size(c, "num_key_value_heads", kv, &m->kv_heads));
+    FR_TRY(fr_config_size(c, "head_dim", dim, &m->head_dim));
     if (m->heads % m->kv_heads)
         return fr_fail(FR_FORMAT, "%lld attention heads cannot share %lld heads of keys evenly.",
                        (long long)m->heads, (long long)m->kv_heads);
@@ -121,10 +148,34 @@ static fr_status read_shape(const fr_json *c, fr_decoder *m) {
     return FR_OK;
 }
 
+static fr_status read_shape(const fr_json *c, fr_decoder *m) {
+    FR_TRY(fr_config_size(c, "vocab_size", 0, &m->vocab));
+    FR_TRY(fr_config_size(c, "hidden_size", 0, &m->width));
+    FR_TRY(fr_config_size(c, "intermediate_size", 0, &m->hidden));
+    FR_TRY(fr_config_size(c, "num_hidden_layers", 0, &m->layers));
+    FR_TRY(fr_config_size(c, "num_attention_heads", 0, &m->heads));
+    FR_TRY(fr_config_size(c, "max_position_embeddings", fr_family_infos[m->family].context,
+                          &m->context));
+    return read_heads(c, m);
+}
+
+static fr_status read_experts(const fr_json *c, fr_decoder *m) {
+    if (m->family != FR_FAMILY_MIXTRAL) return FR_OK;
+    FR_TRY(fr_config_size(c, "num_local_experts", 8, &m->experts));
+    FR_TRY(fr_config_size(c, "num_experts_per_tok", 2, &m->chosen));
+    if (m->chosen <= m->experts && m->experts <= MOST_EXPERTS) return FR_OK;
+    return fr_fail(
+        FR_FORMAT,
+        "The model's configuration chooses %lld of %lld experts; there can be %d, and no more "
+        "chosen than there are.",
+        (long long)m->chosen, (long long)m->experts, MOST_EXPERTS);
+}
+
 /* So that values and operations can be counted in 63 bits. */
 static fr_status check_size(const fr_decoder *m) {
     double heads = (double)(m->heads + m->kv_heads) * (double)m->head_dim;
-    double layer = (double)m->width * (2 * heads + 3 * (double)m->hidden + 2);
+    double mlps = (double)FR_MAX_OF(m->experts, 1) * (3 * (double)m->hidden + 1);
+    double layer = (double)m->width * (2 * heads + mlps + 8) + 4 * heads;
     double values = (double)m->layers * layer + 2 * (double)m->vocab * (double)m->width;
     if (m->layers > MOST_LAYERS)
         return fr_fail(FR_UNSUPPORTED,
@@ -135,113 +186,112 @@ static fr_status check_size(const fr_decoder *m) {
     return FR_OK;
 }
 
+/* ---- which layers have a window ---- */
+
+/* Of layer i: -1: the config says neither. */
+static int slides(const fr_json *types, int64_t i) {
+    const char *word = json_string_value(json_array_get(types, (size_t)i));
+    if (word && !strcmp(word, "sliding_attention")) return 1;
+    return word && !strcmp(word, "full_attention") ? 0 : -1;
+}
+
+/* The list must be what the two numbers of the struct can say. */
+static fr_status read_types(const fr_json *types, fr_decoder *m) {
+    bool all = true, none = true;
+    m->window_from = m->layers;
+    for (int64_t i = 0; i < m->layers; i++) {
+        const int s = slides(types, i);
+        if (s < 0 || (int64_t)json_array_size(types) != m->layers)
+            return fr_fail(FR_FORMAT,
+                           "\"layer_types\" of the model's configuration must say "
+                           "\"full_attention\" or \"sliding_attention\" for each layer.");
+        if (s && m->window_from == m->layers) m->window_from = i;
+        all &= s == (i % 2 == 0);
+        none &= !s;
+    }
+    m->window_even = all && m->layers > 1;
+    for (int64_t i = 0; i < m->layers && !all; i++)
+        if (slides(types, i) != (i >= m->window_from))
+            return fr_fail(
+                FR_UNSUPPORTED,
+                "\"layer_types\" of the model's configuration changes at layer %lld; supported "
+                "are a window in every second layer, or from one layer on.",
+                (long long)i);
+    if (none) m->window = m->window_from = 0;
+    return FR_OK;
+}
+
+static fr_status read_window(const fr_json *c, fr_decoder *m) {
+    const bool qwen = m->family == FR_FAMILY_QWEN2 || m->family == FR_FAMILY_QWEN3;
+    const int64_t fallback = fr_family_infos[m->family].window;
+    const fr_json *types = fr_json_get(c, "layer_types");
+    bool used = !qwen;
+    if (qwen) FR_TRY(fr_json_bool(c, "use_sliding_window", false, &used));
+    if (!used || m->family == FR_FAMILY_LLAMA || is_null(c, "sliding_window")) return FR_OK;
+    if (!fallback && !fr_json_get(c, "sliding_window")) return FR_OK;
+    FR_TRY(fr_config_size(c, "sliding_window", fallback, &m->window));
+    if (!qwen && m->family != FR_FAMILY_GEMMA2) return FR_OK;
+    if (json_is_array(types)) return read_types(types, m);
+    m->window_even = !qwen;
+    if (qwen) FR_TRY(fr_json_i64(c, "max_window_layers", 28, &m->window_from));
+    if (m->window_from < 0)
+        return fr_fail(FR_FORMAT,
+                       "\"max_window_layers\" of the model's configuration is %lld, below 0.",
+                       (long long)m->window_from);
+    if (m->window_from >= m->layers) m->window = m->window_from = 0;
+    return FR_OK;
+}
+
+/* ---- what else a family is ---- */
+
+static fr_status read_biases(const fr_json *c, fr_decoder *m) {
+    static const char only[] = "linears with biases are not supported here";
+    const fr_family f = m->family;
+    FR_TRY(want_false(c, "mlp_bias", only));
+    if (f == FR_FAMILY_MISTRAL || f == FR_FAMILY_MIXTRAL || f == FR_FAMILY_PHI3)
+        return want_false(c, "attention_bias", only);
+    if (f != FR_FAMILY_QWEN2) FR_TRY(fr_json_bool(c, "attention_bias", false, &m->bias));
+    m->bias_out = m->bias;
+    m->bias |= f == FR_FAMILY_QWEN2;
+    return FR_OK;
+}
+
+static fr_status read_gemma(const fr_json *c, fr_decoder *m) {
+    float scalar;
+    FR_TRY(want_false(c, "use_bidirectional_attention", "only causal attention is supported"));
+    FR_TRY(fr_config_real(c, "query_pre_attn_scalar", 256, &scalar));
+    FR_TRY(read_cap(c, "attn_logit_softcapping", 50, &m->score_cap));
+    FR_TRY(read_cap(c, "final_logit_softcapping", 30, &m->logit_cap));
+    m->score_scale = (float)(1 / sqrt((double)scalar));
+    m->embed_scale = (float)sqrt((double)m->width);
+    m->around = m->norm_plus_one = true;
+    return FR_OK;
+}
+
+static fr_status read_switches(const fr_json *c, fr_decoder *m) {
+    const fr_family_info *f = &fr_family_infos[m->family];
+    FR_TRY(read_act(c, m));
+    FR_TRY(read_biases(c, m));
+    FR_TRY(read_window(c, m));
+    m->head_norm = m->family == FR_FAMILY_QWEN3;
+    m->fused = m->family == FR_FAMILY_PHI3;
+    if (m->family == FR_FAMILY_GEMMA2) FR_TRY(read_gemma(c, m));
+    FR_TRY(fr_config_real(c, "rms_norm_eps", f->eps, &m->eps));
+    return fr_json_bool(c, "tie_word_embeddings", f->tied, &m->tied);
+}
+
 fr_status fr_decoder_read(const fr_json *c, fr_decoder *out) {
     fr_decoder m = {0};
     *out = m;
     if (!json_is_object(c)) return fr_fail(FR_FORMAT, "The model's configuration is no object.");
-    FR_TRY(want_word(c, "model_type", "llama"));
-    FR_TRY(want_word(c, "hidden_act", "silu"));
-    FR_TRY(want_false(c, "attention_bias"));
-    FR_TRY(want_false(c, "mlp_bias"));
+    FR_TRY(read_family(c, &m.family));
     FR_TRY(read_shape(c, &m));
+    FR_TRY(read_experts(c, &m));
     FR_TRY(check_size(&m));
-    FR_TRY(read_rope(c, &m));
-    FR_TRY(read_real(c, "rms_norm_eps", 1e-6, &m.eps));
-    FR_TRY(fr_json_bool(c, "tie_word_embeddings", false, &m.tied));
+    FR_TRY(read_switches(c, &m));
+    FR_TRY(fr_config_rope(c, &m));
     FR_TRY(read_id(fr_json_get(c, "bos_token_id"), "bos_token_id", m.vocab, &m.bos));
-    FR_TRY(read_ends(c, &m));
+    FR_TRY(fr_decoder_read_ends(c, &m));
     *out = m;
     return FR_OK;
-}
-
-/* ---- writing ---- */
-
-/* A float as the shortest decimal number that is it: 1e-05, not 9.9999997e-06. */
-static fr_json *real(float x) {
-    char text[32];
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x) break;
-    }
-    return json_real(strtod(text, NULL));
-}
-
-static fr_json *id(int32_t token) {
-    return token < 0 ? json_null() : json_integer(token);
-}
-
-static fr_json *ends(const fr_decoder *m) {
-    if (m->eos_count < 2) return id(m->eos_count ? m->eos[0] : -1);
-    fr_json *list = json_array();
-    for (int32_t i = 0; i < m->eos_count; i++)
-        if (json_array_append_new(list, json_integer(m->eos[i]))) {
-            json_decref(list);
-            return NULL;
-        }
-    return list;
-}
-
-static bool put(fr_json *c, const char *key, fr_json *value) {
-    return json_object_set_new(c, key, value) == 0; /* also when value is NULL */
-}
-
-static bool write_shape(fr_json *c, const fr_decoder *m) {
-    return put(c, "vocab_size", json_integer(m->vocab)) &&
-           put(c, "hidden_size", json_integer(m->width)) &&
-           put(c, "intermediate_size", json_integer(m->hidden)) &&
-           put(c, "num_hidden_layers", json_integer(m->layers)) &&
-           put(c, "num_attention_heads", json_integer(m->heads)) &&
-           put(c, "num_key_value_heads", json_integer(m->kv_heads)) &&
-           put(c, "head_dim", json_integer(m->head_dim)) &&
-           put(c, "max_position_embeddings", json_integer(m->context));
-}
-
-static bool write_rest(fr_json *c, const fr_decoder *m, fr_dtype weights) {
-    const char *dtype = weights == FR_BF16 ? "bfloat16" : weights == FR_F16 ? "float16" : "float32";
-    return put(c, "rms_norm_eps", real(m->eps)) && put(c, "rope_theta", real(m->rope.theta)) &&
-           put(c, "rope_scaling", json_null()) && put(c, "hidden_act", json_string("silu")) &&
-           put(c, "attention_bias", json_false()) && put(c, "mlp_bias", json_false()) &&
-           put(c, "attention_dropout", json_real(0)) &&
-           put(c, "initializer_range", json_real(0.02)) &&
-           put(c, "pretraining_tp", json_integer(1)) &&
-           put(c, "tie_word_embeddings", json_boolean(m->tied)) &&
-           put(c, "bos_token_id", id(m->bos)) && put(c, "eos_token_id", ends(m)) &&
-           put(c, "torch_dtype", json_string(dtype)) && put(c, "use_cache", json_true());
-}
-
-fr_status fr_decoder_write(const fr_decoder *m, fr_dtype weights, fr_json **out) {
-    fr_json *c = json_object(), *names = json_array();
-    *out = NULL;
-    bool good = c && names && json_array_append_new(names, json_string("LlamaForCausalLM")) == 0;
-    good = good && put(c, "architectures", json_incref(names)) &&
-           put(c, "model_type", json_string("llama")) && write_shape(c, m) &&
-           write_rest(c, m, weights);
-    json_decref(names);
-    if (good) {
-        *out = c;
-        return FR_OK;
-    }
-    json_decref(c);
-    return fr_fail(FR_NOMEM, "There is no memory for the configuration of a model.");
-}
-
-/* ---- counting ---- */
-
-/* Values of the matrices of a layer. */
-static int64_t layer_values(const fr_decoder *m) {
-    int64_t q = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim;
-    return m->width * (2 * q + 2 * kv + 3 * m->hidden);
-}
-
-int64_t fr_decoder_params(const fr_decoder *m) {
-    return (m->tied ? 1 : 2) * m->vocab * m->width + m->layers * (layer_values(m) + 2 * m->width) +
-           m->width;
-}
-
-/* Two operations a value of a matrix forward and four backward; keys that a query does not see cost nothing. */
-double fr_decoder_train_flops(const fr_decoder *m, int64_t tokens) {
-    double matrices = (double)(m->layers * layer_values(m) + m->vocab * m->width);
-    double seen = ((double)tokens + 1) / 2;
-    double attention = (double)(m->layers * m->heads * m->head_dim) * 2 * seen;
-    return 6 * (matrices + attention);
 }

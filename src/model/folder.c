@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "model/layouts.h"
+
 /* ---- finding ---- */
 
 fr_status fr_model_find(const char *name, char **path) {
@@ -31,11 +33,32 @@ fr_status fr_model_find(const char *name, char **path) {
 
 /* ---- opening ---- */
 
+/* Chat models end their turns by tokens that often only this file names. */
+static fr_status read_generation(fr_model *m) {
+    const fr_json *j = fr_store_config(m->store, "generation_config.json");
+    if (!j) return fr_message()[0] ? FR_FORMAT : FR_OK;
+    return fr_decoder_read_ends(j, &m->decoder);
+}
+
+/* A GGUF file says all by itself. */
+static fr_status read_gguf(fr_model *m) {
+    fr_json *config;
+    FR_TRY(fr_gguf_config(m->store, &config));
+    fr_status st = fr_decoder_read(config, &m->decoder);
+    if (st) fr_fail_in(st, "%s", m->path);
+    if (!st) st = fr_gguf_model(&m->store, config);
+    fr_json_free(config);
+    return st;
+}
+
 static fr_status read_config(fr_model *m) {
+    if (fr_gguf_is_model(m->store)) return read_gguf(m);
     const fr_json *config = fr_store_config(m->store, "config.json");
     if (config) {
         fr_status st = fr_decoder_read(config, &m->decoder);
-        return st ? fr_fail_in(st, "%s", m->path) : FR_OK;
+        if (!st) st = read_generation(m);
+        if (!st) return fr_packed_model(&m->store, config);
+        return fr_fail_in(st, "%s", m->path);
     }
     if (fr_message()[0]) return FR_FORMAT;
     return fr_fail(FR_FORMAT, "%s has no config.json, which says what kind of model it is.",
@@ -109,12 +132,16 @@ static fr_status write_config(const char *dir, const fr_decoder *m) {
 
 /* What transformers reads before it generates. */
 static fr_status write_generation(const char *dir, const fr_decoder *m) {
-    fr_json *j = json_object();
+    fr_json *j = json_object(), *ends = json_array();
     bool good = j && json_object_set_new(j, "_from_model_config", json_true()) == 0;
     if (good && m->bos >= 0)
         good = json_object_set_new(j, "bos_token_id", json_integer(m->bos)) == 0;
+    for (int32_t i = 0; good && i < m->eos_count; i++)
+        good = json_array_append_new(ends, json_integer(m->eos[i])) == 0;
     if (good && m->eos_count)
-        good = json_object_set_new(j, "eos_token_id", json_integer(m->eos[0])) == 0;
+        good = json_object_set(j, "eos_token_id",
+                               m->eos_count > 1 ? ends : json_array_get(ends, 0)) == 0;
+    json_decref(ends);
     fr_status st = good ? write_json(dir, "generation_config.json", j) : FR_NOMEM;
     fr_json_free(j);
     return st;

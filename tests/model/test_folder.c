@@ -26,6 +26,15 @@ static void fails(fr_status st, const char *text) {
     "2, "                                                                                          \
     "\"num_attention_heads\": 4"
 
+#define SHAPE3                                                                                     \
+    "\"vocab_size\": 80, \"hidden_size\": 64, \"intermediate_size\": 72, \"num_hidden_layers\": "  \
+    "3, \"num_attention_heads\": 4"
+#define KV      ", \"num_key_value_heads\": 2"
+#define MISTRAL KV ", \"model_type\": \"mistral\""
+#define MIXTRAL KV ", \"model_type\": \"mixtral\""
+#define QWEN    KV ", \"model_type\": \"qwen2\", \"use_sliding_window\": true, \"sliding_window\": 4"
+#define GEMMA   KV ", \"model_type\": \"gemma2\""
+
 static fr_status read_text(const char *text, fr_decoder *m) {
     fr_json *j;
     ok(fr_json_parse(text, strlen(text), "config.json", &j));
@@ -54,6 +63,38 @@ static void test_read(void **state) {
     assert_true(m.rope.theta == 2000 && m.head_dim == 32);
 }
 
+/* What the families' configurations mean by what they leave out. */
+static void test_defaults(void **state) {
+    (void)state;
+    fr_decoder m;
+    ok(read_text("{" SHAPE GEMMA "}", &m));
+    assert_true(m.family == FR_FAMILY_GEMMA2 && m.head_dim == 256 && m.window == 4096 &&
+                m.window_even && m.score_cap == 50 && m.logit_cap == 30 && m.tied && m.around &&
+                m.norm_plus_one && m.act == FR_FN_GELU_TANH && m.embed_scale == 8 &&
+                m.score_scale == 0.0625f && m.context == 8192);
+    ok(read_text("{" SHAPE GEMMA ", \"attn_logit_softcapping\": null, \"sliding_window\": null, "
+                 "\"final_logit_softcapping\": null}",
+                 &m));
+    assert_true(!m.window && !m.window_even && m.score_cap == 0 && m.logit_cap == 0);
+    ok(read_text("{" SHAPE MISTRAL "}", &m));
+    assert_true(m.window == 4096 && !m.window_even && m.context == 131072);
+    ok(read_text("{" SHAPE MISTRAL ", \"sliding_window\": null}", &m));
+    assert_int_equal(m.window, 0);
+    ok(read_text("{" SHAPE MIXTRAL "}", &m));
+    assert_true(!m.window && m.experts == 8 && m.chosen == 2 && m.rope.theta == 1000000);
+    ok(read_text("{" SHAPE KV ", \"model_type\": \"qwen2\", \"sliding_window\": 4}", &m));
+    assert_true(m.bias && !m.bias_out && !m.window && !m.head_norm);
+    ok(read_text("{" SHAPE QWEN ", \"max_window_layers\": 1}", &m));
+    assert_true(m.window == 4 && m.window_from == 1 && !fr_decoder_window(&m, 0) &&
+                fr_decoder_window(&m, 1) == 4);
+    ok(read_text("{" SHAPE KV ", \"model_type\": \"qwen3\"}", &m));
+    assert_true(!m.bias && m.head_norm && m.head_dim == 128);
+    ok(read_text("{" SHAPE ", \"model_type\": \"phi3\", \"partial_rotary_factor\": 0.75}", &m));
+    assert_true(m.fused && m.rope.turned == 12 && m.eps == 1e-5f);
+    ok(read_text("{" SHAPE ", \"attention_bias\": true}", &m));
+    assert_true(m.bias && m.bias_out);
+}
+
 static void test_refuse(void **state) {
     (void)state;
     static const struct {
@@ -62,12 +103,53 @@ static void test_refuse(void **state) {
         {"{}", "vocab_size"},
         {"[1]", "no object"},
         {"{" SHAPE ", \"model_type\": \"mamba\"}", "\"mamba\""},
-        {"{" SHAPE ", \"hidden_act\": \"gelu\"}", "\"gelu\""},
-        {"{" SHAPE ", \"attention_bias\": true}", "attention_bias"},
+        {"{" SHAPE ", \"hidden_act\": \"mish\"}", "\"mish\""},
+        {"{" SHAPE ", \"model_type\": \"phi3\", \"attention_bias\": true}", "attention_bias"},
         {"{" SHAPE ", \"mlp_bias\": true}", "mlp_bias"},
-        {"{" SHAPE ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}}", "\"llama3\""},
-        {"{" SHAPE ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}", "\"linear\""},
-        {"{" SHAPE ", \"rope_parameters\": {\"rope_type\": \"yarn\"}}", "\"yarn\""},
+        {"{" SHAPE ", \"rope_scaling\": {\"rope_type\": \"dynamic\", \"factor\": 8}}",
+         "\"dynamic\""},
+        {"{" SHAPE ", \"rope_scaling\": {\"type\": \"linear\"}}", "does not say \"factor\""},
+        {"{" SHAPE ", \"rope_scaling\": [8]}",
+         "\"rope_scaling\" of the model's configuration is no object"},
+        {"{" SHAPE ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1}}}",
+         "a rotation for some layers"},
+        {"{" SHAPE
+         ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
+         "\"high_freq_factor\": 4}}",
+         "must be above \"low_freq_factor\""},
+        {"{" SHAPE
+         ", \"rope_theta\": 1, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 8}}",
+         "with \"yarn\" it must be above 1"},
+        {"{" SHAPE ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 1e-44}}",
+         "no numbers"},
+        {"{" SHAPE ", \"head_dim\": 514, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}",
+         "heads of 514 values"},
+        {"{" SHAPE ", \"rope_scaling\": {\"type\": \"su\", \"short_factor\": [1, 1]}}",
+         "\"short_factor\" of the model's configuration must be a list of 8 numbers"},
+        {"{" SHAPE
+         ", \"rope_scaling\": {\"type\": \"su\", \"short_factor\": [1, 1, 1, 0, 1, 1, 1, 1]}}",
+         "Number 3 of \"short_factor\""},
+        {"{" SHAPE
+         ", \"rope_scaling\": {\"type\": \"su\", \"original_max_position_embeddings\": 1, "
+         "\"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], \"long_factor\": [1, 1, 1, 1, 1, 1, 1, 1]}}",
+         "texts of one token"},
+        {"{" SHAPE ", \"model_type\": \"phi3\", \"partial_rotary_factor\": 0.2}", "pairs to turn"},
+        {"{" SHAPE ", \"model_type\": \"phi3\", \"partial_rotary_factor\": 1.5}", "pairs to turn"},
+        {"{" SHAPE ", \"model_type\": \"mistral\"}", "share 8 heads"},
+        {"{" SHAPE MISTRAL ", \"sliding_window\": 0}", "\"sliding_window\""},
+        {"{" SHAPE MISTRAL ", \"sliding_window\": -4}", "\"sliding_window\""},
+        {"{" SHAPE QWEN ", \"max_window_layers\": -1}", "\"max_window_layers\""},
+        {"{" SHAPE QWEN ", \"layer_types\": [\"full_attention\"]}", "for each layer"},
+        {"{" SHAPE QWEN ", \"layer_types\": [\"full_attention\", 1]}", "for each layer"},
+        {"{" SHAPE3 QWEN
+         ", \"layer_types\": [\"full_attention\", \"sliding_attention\", \"full_attention\"]}",
+         "changes at layer 2"},
+        {"{" SHAPE MIXTRAL ", \"num_local_experts\": 4, \"num_experts_per_tok\": 5}",
+         "5 of 4 experts"},
+        {"{" SHAPE MIXTRAL ", \"num_local_experts\": 5000}", "2 of 5000 experts"},
+        {"{" SHAPE GEMMA ", \"attn_logit_softcapping\": 0}", "attn_logit_softcapping"},
+        {"{" SHAPE GEMMA ", \"query_pre_attn_scalar\": -256}", "query_pre_attn_scalar"},
+        {"{" SHAPE GEMMA ", \"use_bidirectional_attention\": true}", "only causal"},
         {"{" SHAPE ", \"rope_parameters\": {\"partial_rotary_factor\": 0.5}}", "part of each head"},
         {"{" SHAPE ", \"num_key_value_heads\": 3}", "evenly"},
         {"{" SHAPE ", \"head_dim\": 15}", "pairs"},
@@ -111,6 +193,42 @@ static void test_write(void **state) {
     assert_int_equal(fr_decoder_params(&m), 4 * (256 * 2944 + 512) + 1024 * 256 + 256);
     m.tied = false;
     assert_int_equal(fr_decoder_params(&m), 4 * (256 * 2944 + 512) + 2 * 1024 * 256 + 256);
+}
+
+/* Counted by hand for each switch. */
+static void test_count(void **state) {
+    (void)state;
+    fr_decoder m = {.vocab = 10,
+                    .width = 8,
+                    .hidden = 6,
+                    .layers = 3,
+                    .heads = 4,
+                    .kv_heads = 2,
+                    .head_dim = 4,
+                    .tied = true};
+    const int64_t plain = 10 * 8 + 3 * (8 * 2 * 6 * 4 + 3 * 8 * 6 + 2 * 8) + 8;
+    assert_int_equal(fr_decoder_params(&m), plain);
+    const double flops = fr_decoder_train_flops(&m, 9);
+    assert_true(flops == 6 * (3.0 * (384 + 144) + 80 + 3 * 16 * 2 * 5));
+    m.bias = m.bias_out = m.head_norm = m.around = true;
+    assert_int_equal(fr_decoder_params(&m), plain + 3 * (32 + 8 + 8 + 16));
+    assert_true(fr_decoder_train_flops(&m, 9) == flops);
+    m = (fr_decoder){.vocab = 10,
+                     .width = 8,
+                     .hidden = 6,
+                     .layers = 3,
+                     .heads = 4,
+                     .kv_heads = 2,
+                     .head_dim = 4,
+                     .tied = true,
+                     .experts = 5,
+                     .chosen = 2};
+    assert_int_equal(fr_decoder_params(&m), plain + 3 * (4 * 144 + 5 * 8));
+    assert_true(fr_decoder_train_flops(&m, 9) == flops + 6 * 3 * (144 + 5 * 8));
+    m.experts = m.chosen = 0;
+    m.window = 3; /* nine tokens see 1, 2, 3, 3 ... */
+    m.window_even = true;
+    assert_true(fr_decoder_train_flops(&m, 9) == flops - 6 * 2 * 16 * 2 * (5 - 24 / 9.0));
 }
 
 /* ---- folders ---- */
@@ -157,6 +275,36 @@ static void test_folder(void **state) {
     fr_model_close(&b);
     fr_session_free(s);
     fr_graph_free(g);
+}
+
+/* The second file's tokens end a text too; what is written has all of them. */
+static void test_ends(void **state) {
+    (void)state;
+    static const char more[] = "{\"eos_token_id\": [1, 7, 5]}";
+    char golden[512];
+    fr_model m, back;
+    fr_named_tensor *w;
+    size_t count;
+    snprintf(golden, sizeof golden, "%s/golden/model/untied", FR_TESTS_DIR);
+    ok(fr_model_open(golden, &m));
+    ok(fr_model_weights(&m, &w, &count));
+    ok(fr_model_folder_write(within("ends"), &m.decoder, w, count));
+    ok(fr_write_file(within("ends/generation_config.json"), more, sizeof more - 1));
+    ok(fr_model_open(within("ends"), &back));
+    assert_true(back.decoder.eos_count == 3 && back.decoder.eos[0] == 1 &&
+                back.decoder.eos[1] == 7 && back.decoder.eos[2] == 5);
+    ok(fr_model_folder_write(within("ends2"), &back.decoder, w, count));
+    fr_model_close(&back);
+    fr_json *j;
+    ok(fr_json_load(within("ends2/generation_config.json"), &j));
+    assert_int_equal(json_array_size(fr_json_get(j, "eos_token_id")), 3);
+    fr_json_free(j);
+    ok(fr_write_file(within("ends/generation_config.json"), "{\"eos_token_id\": \"x\"}", 21));
+    fails(fr_model_open(within("ends"), &back), "eos_token_id");
+    ok(fr_write_file(within("ends/generation_config.json"), "{", 1));
+    fails(fr_model_open(within("ends"), &back), "generation_config.json");
+    fr_free(w);
+    fr_model_close(&m);
 }
 
 static void test_find(void **state) {
@@ -274,10 +422,11 @@ static int clean(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),          cmocka_unit_test(test_refuse),
-        cmocka_unit_test(test_write),         cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_find),          cmocka_unit_test(test_fresh),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_read),     cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_count),
+        cmocka_unit_test(test_ends),     cmocka_unit_test(test_write),
+        cmocka_unit_test(test_folder),   cmocka_unit_test(test_find),
+        cmocka_unit_test(test_fresh),    cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
