@@ -86,7 +86,7 @@ static fr_status count_all(training *r, fr_text_source *source, void *arg) {
     size_t bytes;
     fr_status status = FR_OK;
     while (status == FR_OK && source(arg, &text, &bytes)) {
-        status = fr_split_text(r->t, scratch, text, bytes, count_piece, r);
+        status = fr_split_text(r->t, scratch, text, bytes, true, count_piece, r);
     }
     fr_pattern_scratch_free(scratch);
     return status;

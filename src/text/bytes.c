@@ -96,3 +96,22 @@ size_t fr_space_before(const char *text, size_t bytes) {
     }
     return 0;
 }
+
+size_t fr_char_at(const char *text, size_t bytes, int32_t *c) {
+    const uint8_t *s = (const uint8_t *)text;
+    size_t n = char_bytes(s, bytes);
+    *c = n <= 1 ? (n ? s[0] : -1) : n == 2 ? s[0] & 0x1F : n == 3 ? s[0] & 0x0F : s[0] & 0x07;
+    for (size_t i = 1; i < n; i++) *c = *c << 6 | (s[i] & 0x3F);
+    return n ? n : 1;
+}
+
+size_t fr_char_put(char out[4], int32_t c) {
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)((n == 2 ? 0xC0 : n == 3 ? 0xE0 : 0xF0) | c);
+    return n;
+}

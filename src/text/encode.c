@@ -2,7 +2,8 @@
  * are merged. */
 #include <string.h>
 
-#include "text/normal.h"
+#include <utf8proc.h>
+
 #include "text/tokenizer_parts.h"
 
 typedef struct encoding {
@@ -12,63 +13,62 @@ typedef struct encoding {
     fr_tokens *out;
 } encoding;
 
-static fr_status merge(void *arg, const char *piece, size_t bytes) {
+static fr_status put_piece(void *arg, const char *piece, size_t bytes) {
     const encoding *e = arg;
-    return fr_merge_piece(e->t, piece, bytes, e->out);
+    switch (e->t->model) {
+    case FR_MODEL_UNIGRAM: return fr_unigram_piece(e->t, piece, bytes, e->out);
+    case FR_MODEL_WORDS: return fr_word_piece(e->t, piece, bytes, e->out);
+    default: return fr_merge_piece(e->t, piece, bytes, e->out);
+    }
 }
 
-/* The longest added token at the start of a text, or -1: narrows the sorted names byte by byte. */
-static int32_t longest(const fr_tokenizer *t, const fr_finder *f, const char *text, size_t bytes) {
-    size_t low = 0, high = f->count;
-    int32_t best = -1;
-    for (size_t n = 0; n < bytes && low < high; n++) {
-        uint8_t c = (uint8_t)text[n];
-        /* The names low .. high - 1 begin with n bytes of the text; a name that ends here has a zero. */
-        size_t a = low, b = high;
-        while (a < b) {
-            size_t middle = (a + b) / 2;
-            if ((uint8_t)t->tokens[f->ids[middle]].name[n] < c) {
-                a = middle + 1;
-            } else {
-                b = middle;
-            }
-        }
-        low = a;
-        b = high;
-        while (a < b) {
-            size_t middle = (a + b) / 2;
-            if ((uint8_t)t->tokens[f->ids[middle]].name[n] <= c) {
-                a = middle + 1;
-            } else {
-                b = middle;
-            }
-        }
-        high = a;
-        if (low < high && t->tokens[f->ids[low]].name_bytes == n + 1) best = f->ids[low];
+/* \w of the package's pattern: letters, marks, digits, and what joins them. */
+static bool is_word_char(int32_t c) {
+    if (c < 0x80) return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+    utf8proc_category_t k = utf8proc_category(c);
+    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC ||
+           c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
+           (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
+           (c >= 0x1F170 && c <= 0x1F189);
+}
+
+/* Whether no letter stands beside text[start .. end). */
+static bool stands_alone(const char *text, size_t bytes, size_t start, size_t end) {
+    int32_t c;
+    size_t before = start;
+    while (before && start - before < 4 && (before == start || (text[before] & 0xC0) == 0x80)) {
+        before--;
     }
-    return best;
+    if (start && fr_char_at(text + before, start - before, &c) == start - before &&
+        is_word_char(c)) {
+        return false;
+    }
+    if (end == bytes) return true;
+    fr_char_at(text + end, bytes - end, &c);
+    return !is_word_char(c);
 }
 
 /* The ways of a text, in this order. */
 enum { FIND_FIRST, NORMALIZE, FIND_NORMAL, SPLIT };
 
-static fr_status go_on(const encoding *e, int from, const char *text, size_t bytes);
+/* first: nothing of the text stands before it. */
+static fr_status go_on(const encoding *e, int from, const char *text, size_t bytes, bool first);
 
 /* Cuts at the added tokens; what lies between goes on. */
 static fr_status cut_at_added(const encoding *e, const fr_finder *f, int next, const char *text,
-                              size_t bytes) {
+                              size_t bytes, bool first) {
     size_t done = 0;
     for (size_t i = 0; i < bytes;) {
-        int32_t id = -1;
-        if (f->starts[(uint8_t)text[i]]) id = longest(e->t, f, text + i, bytes - i);
-        if (id < 0) {
+        const fr_find *found = fr_finder_longest(f, text + i, bytes - i);
+        if (!found) {
             i++;
             continue;
         }
-        const fr_token *token = &e->t->tokens[id];
-        size_t start = i, end = i + token->bytes, space;
+        const fr_token *token = &e->t->tokens[found->id];
+        size_t start = i, end = i + found->bytes, space;
         i = end;
         if (!e->special && (token->flags & FR_TOKEN_SPECIAL)) continue;
+        if ((token->flags & FR_TOKEN_WORD) && !stands_alone(text, bytes, start, end)) continue;
         if (token->flags & FR_TOKEN_LSTRIP) {
             while (start > done && (space = fr_space_before(text + done, start - done))) {
                 start -= space;
@@ -77,18 +77,18 @@ static fr_status cut_at_added(const encoding *e, const fr_finder *f, int next, c
         if (token->flags & FR_TOKEN_RSTRIP) {
             while (end < bytes && (space = fr_space_at(text + end, bytes - end))) end += space;
         }
-        FR_TRY(go_on(e, next, text + done, start - done));
-        FR_TRY(fr_tokens_add(e->out, id));
+        FR_TRY(go_on(e, next, text + done, start - done, first && !done));
+        FR_TRY(fr_tokens_add(e->out, found->id));
         i = done = end;
     }
-    return go_on(e, next, text + done, bytes - done);
+    return go_on(e, next, text + done, bytes - done, first && !done);
 }
 
-static fr_status normalize(const encoding *e, const char *text, size_t bytes) {
+static fr_status normalize(const encoding *e, const char *text, size_t bytes, bool first) {
     char *changed = NULL;
     size_t changed_bytes;
-    FR_TRY(fr_nfc(text, bytes, &changed, &changed_bytes));
-    fr_status status = go_on(e, FIND_NORMAL, changed ? changed : text, changed_bytes);
+    FR_TRY(fr_rewrite_text(e->t, e->scratch, text, bytes, &changed, &changed_bytes));
+    fr_status status = go_on(e, FIND_NORMAL, changed ? changed : text, changed_bytes, first);
     fr_free(changed);
     return status;
 }
@@ -97,20 +97,21 @@ static bool idle(const encoding *e, const fr_finder *f) {
     return !f->count || (!e->special && f->all_special);
 }
 
-static fr_status go_on(const encoding *e, int from, const char *text, size_t bytes) {
+static fr_status go_on(const encoding *e, int from, const char *text, size_t bytes, bool first) {
     const fr_finder *f = e->t->finders;
     if (!bytes) return FR_OK;
     switch (from) {
     case FIND_FIRST:
-        if (!idle(e, &f[0])) return cut_at_added(e, &f[0], NORMALIZE, text, bytes);
+        if (!idle(e, &f[0])) return cut_at_added(e, &f[0], NORMALIZE, text, bytes, first);
         /* fall through */
     case NORMALIZE:
-        if (e->t->nfc) return normalize(e, text, bytes);
+        if (e->t->rewrite_count) return normalize(e, text, bytes, first);
         /* fall through */
     case FIND_NORMAL:
-        if (!idle(e, &f[1])) return cut_at_added(e, &f[1], SPLIT, text, bytes);
+        if (!idle(e, &f[1])) return cut_at_added(e, &f[1], SPLIT, text, bytes, first);
         /* fall through */
-    default: return fr_split_text(e->t, e->scratch, text, bytes, merge, (void *)(uintptr_t)e);
+    default:
+        return fr_split_text(e->t, e->scratch, text, bytes, first, put_piece, (void *)(uintptr_t)e);
     }
 }
 
@@ -124,7 +125,7 @@ fr_status fr_tokenizer_encode(const fr_tokenizer *t, const char *text, size_t by
     for (size_t i = 0; status == FR_OK && i < before; i++) {
         status = fr_tokens_add(out, t->around[i]);
     }
-    if (status == FR_OK) status = go_on(&e, FIND_FIRST, text, bytes);
+    if (status == FR_OK) status = go_on(&e, FIND_FIRST, text, bytes, true);
     for (size_t i = 0; status == FR_OK && i < behind; i++) {
         status = fr_tokens_add(out, t->around[t->before + i]);
     }

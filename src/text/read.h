@@ -8,6 +8,13 @@
 fr_status fr_read_type(const fr_json *j, const char *what, const char **type);
 fr_status fr_read_refuse(const char *what, const char *type);
 
+fr_status fr_read_model(fr_tokenizer *t, const fr_json *model);
+fr_status fr_read_normalizer(fr_tokenizer *t, const fr_json *normalizer);
+fr_status fr_read_decoder(fr_tokenizer *t, const fr_json *decoder);
+fr_status fr_read_put(const fr_json *j, fr_put *out);
+/* bos and eos by their usual names, where nothing else said them. */
+void fr_guess_ends(fr_tokenizer *t);
+/* Also finds out whether a BPE is of bytes. */
 fr_status fr_read_steps(fr_tokenizer *t, const fr_json *pre_tokenizer);
 /* What stands around a text, and bos and eos where it says so. */
 fr_status fr_read_post(fr_tokenizer *t, const fr_json *post_processor);

@@ -1,8 +1,6 @@
-/* tokenizer.c: the parts of a tokenizer, put together once, and ids as text. */
-#include <stdlib.h>
+/* tokenizer.c: the parts of a tokenizer, put together once. */
 #include <string.h>
 
-#include "text/normal.h"
 #include "text/tokenizer_parts.h"
 
 /* Ids may have holes, but not so many that a small file asks for much memory. */
@@ -12,7 +10,7 @@
 fr_status fr_tokenizer_new(fr_tokenizer **out) {
     fr_tokenizer *t = *out = fr_alloc(FR_MEM_OTHER, sizeof *t);
     if (!t) return FR_NOMEM;
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->unknown = t->inside = -1;
     t->arena = fr_arena_new();
     if (t->arena) return FR_OK;
     fr_free(t);
@@ -23,10 +21,21 @@ fr_status fr_tokenizer_new(fr_tokenizer **out) {
 void fr_tokenizer_free(fr_tokenizer *t) {
     if (!t) return;
     for (size_t i = 0; i < t->step_count; i++) fr_pattern_free(t->steps[i].pattern);
-    for (int i = 0; i < 2; i++) fr_free(t->finders[i].ids);
+    for (size_t i = 0; i < t->rewrite_count; i++) fr_pattern_free(t->rewrites[i].pattern);
+    for (int i = 0; i < 2; i++) fr_free(t->finders[i].items);
+    fr_free(t->users.items);
     fr_strings_free(&t->names);
     fr_strings_free(&t->whole);
+    fr_strings_free(&t->parts);
     fr_pairs_free(&t->pairs);
+    fr_pairs_free(&t->trie.nodes);
+    fr_free(t->char_ids);
+    fr_free(t->scores);
+    fr_free(t->rewrites);
+    fr_free(t->says);
+    fr_json_free(t->normalizer);
+    fr_json_free(t->pre_tokenizer);
+    fr_json_free(t->decoder);
     fr_free(t->tokens);
     fr_free(t->merges);
     fr_free(t->steps);
@@ -47,6 +56,12 @@ fr_status fr_tokenizer_reserve(fr_tokenizer *t, size_t count, size_t most) {
         t->size = size;
     }
     return FR_OK;
+}
+
+fr_status fr_tokenizer_reserve_scores(fr_tokenizer *t, size_t count) {
+    t->scores = fr_alloc_array(FR_MEM_OTHER, count, sizeof *t->scores);
+    t->score_count = count;
+    return t->scores ? FR_OK : FR_NOMEM;
 }
 
 fr_status fr_tokenizer_put(fr_tokenizer *t, int64_t id, const char *name, size_t bytes,
@@ -110,88 +125,49 @@ fr_status fr_tokenizer_put_step(fr_tokenizer *t, const fr_step *step) {
     *s = *step;
     s->pattern = NULL;
     t->step_count++;
+    if (s->mark && !(s->mark = fr_arena_strdup(t->arena, step->mark))) return FR_NOMEM;
     if (!s->source) return FR_OK;
     s->source = fr_arena_strdup(t->arena, step->source);
     if (!s->source) return FR_NOMEM;
     return fr_pattern_new(s->source, s->literal, &s->pattern);
 }
 
-/* ---- what follows from the tokens ---- */
+fr_status fr_tokenizer_put_rewrite(fr_tokenizer *t, const fr_rewrite *rewrite) {
+    if (t->rewrite_count == STEPS_MOST) {
+        return fr_fail(FR_UNSUPPORTED, "a normalizer of more than %d steps", STEPS_MOST);
+    }
+    FR_TRY(
+        fr_grow((void **)&t->rewrites, &t->rewrite_cap, t->rewrite_count + 1, sizeof *t->rewrites));
+    fr_rewrite *r = &t->rewrites[t->rewrite_count++];
+    *r = *rewrite;
+    if (r->from) r->from = fr_arena_strdup(t->arena, r->from);
+    if (r->to) r->to = fr_arena_strdup(t->arena, r->to);
+    return (rewrite->from && !r->from) || (rewrite->to && !r->to) ? FR_NOMEM : FR_OK;
+}
 
-static fr_status find_bytes(fr_tokenizer *t) {
-    fr_byte_char chars[256];
-    fr_byte_chars(chars);
-    for (int b = 0; b < 256; b++) {
-        const fr_string *found = fr_strings_find(&t->names, chars[b].utf8, chars[b].bytes);
-        if (!found || !(t->tokens[found->value].flags & FR_TOKEN_VOCAB)) {
-            return fr_fail(FR_UNSUPPORTED,
-                           "the vocabulary has no token for the byte %d (\"%s\"): it is not a "
-                           "byte-level one, and texts would lose something",
-                           b, chars[b].utf8);
-        }
-        t->byte_ids[b] = found->value;
+fr_status fr_tokenizer_put_say(fr_tokenizer *t, const fr_say *say) {
+    if (t->say_count == STEPS_MOST) {
+        return fr_fail(FR_UNSUPPORTED, "a decoder of more than %d steps", STEPS_MOST);
+    }
+    FR_TRY(fr_grow((void **)&t->says, &t->say_cap, t->say_count + 1, sizeof *t->says));
+    fr_say *s = &t->says[t->say_count++];
+    *s = *say;
+    if (s->from) s->from = fr_arena_strdup(t->arena, s->from);
+    if (s->to) s->to = fr_arena_strdup(t->arena, s->to);
+    t->firsts |= s->kind == FR_SAY_WORDS || s->kind == FR_SAY_META || s->kind == FR_SAY_JOIN;
+    return (say->from && !s->from) || (say->to && !s->to) ? FR_NOMEM : FR_OK;
+}
+
+fr_status fr_tokenizer_put_around(fr_tokenizer *t, int32_t id, bool behind) {
+    size_t n = t->before + t->behind;
+    FR_TRY(fr_grow((void **)&t->around, &t->around_cap, n + 1, sizeof *t->around));
+    t->around[n] = id;
+    if (behind) {
+        t->behind++;
+    } else {
+        t->before++;
     }
     return FR_OK;
-}
-
-/* Added tokens, and the odd names that no bytes could be written as, stand for themselves. */
-static fr_status find_texts(fr_tokenizer *t) {
-    for (size_t i = 0; i < t->size; i++) {
-        fr_token *token = &t->tokens[i];
-        token->text = token->name;
-        token->bytes = token->name_bytes;
-        if (!token->name || (token->flags & FR_TOKEN_ADDED)) continue;
-        char *text = fr_arena_alloc(t->arena, token->name_bytes + (size_t)1);
-        if (!text) return FR_NOMEM;
-        int64_t bytes = fr_bytes_of_name(token->name, token->name_bytes, text);
-        if (bytes < 0) continue;
-        token->text = text;
-        token->bytes = (uint32_t)bytes;
-        if (t->ignore_merges) FR_TRY(fr_strings_add(&t->whole, text, (size_t)bytes, (int32_t)i));
-    }
-    return FR_OK;
-}
-
-/* It is looked for in texts that are normalized. */
-static fr_status check_normal(const fr_token *token) {
-    char *changed;
-    size_t bytes;
-    FR_TRY(fr_nfc(token->name, token->name_bytes, &changed, &bytes));
-    bool same = !changed || (bytes == token->name_bytes && !memcmp(changed, token->name, bytes));
-    fr_free(changed);
-    if (same) return FR_OK;
-    return fr_fail(FR_UNSUPPORTED,
-                   "the added token \"%.100s\" is not in the normal form C that "
-                   "texts are brought to",
-                   token->name);
-}
-
-static int by_name(const void *a, const void *b, void *arg) {
-    const fr_token *tokens = arg;
-    return strcmp(tokens[*(const int32_t *)a].name, tokens[*(const int32_t *)b].name);
-}
-
-static fr_status find_added(fr_tokenizer *t, fr_finder *f, uint32_t normalized) {
-    f->all_special = true;
-    size_t cap = 0;
-    for (size_t i = 0; i < t->size; i++) {
-        uint32_t flags = t->tokens[i].flags;
-        if (!(flags & FR_TOKEN_ADDED) || (flags & FR_TOKEN_NORMALIZED) != normalized) continue;
-        if (t->nfc && normalized) FR_TRY(check_normal(&t->tokens[i]));
-        FR_TRY(fr_grow((void **)&f->ids, &cap, f->count + 1, sizeof *f->ids));
-        f->ids[f->count++] = (int32_t)i;
-        f->all_special &= (flags & FR_TOKEN_SPECIAL) != 0;
-        f->starts[(uint8_t)t->tokens[i].name[0]] = true;
-    }
-    if (f->count) qsort_r(f->ids, f->count, sizeof *f->ids, by_name, t->tokens);
-    return FR_OK;
-}
-
-fr_status fr_tokenizer_finish(fr_tokenizer *t) {
-    FR_TRY(find_bytes(t));
-    FR_TRY(find_texts(t));
-    FR_TRY(find_added(t, &t->finders[0], 0));
-    return find_added(t, &t->finders[1], FR_TOKEN_NORMALIZED);
 }
 
 /* ---- questions ---- */
@@ -226,33 +202,4 @@ const char *fr_tokenizer_bytes(const fr_tokenizer *t, int32_t id, size_t *bytes)
 bool fr_tokenizer_special(const fr_tokenizer *t, int32_t id) {
     const fr_token *token = token_at(t, id);
     return !token || (token->flags & FR_TOKEN_SPECIAL);
-}
-
-fr_status fr_tokenizer_decode(const fr_tokenizer *t, const int32_t *ids, size_t count, bool special,
-                              char **text, size_t *bytes) {
-    *text = NULL;
-    *bytes = 0;
-    size_t all = 1;
-    for (size_t i = 0; i < count; i++) {
-        if (ids[i] < 0 || (size_t)ids[i] >= t->size) {
-            return fr_fail(FR_INVALID, "the id %d stands for no token; the tokenizer has 0 to %zu",
-                           ids[i], t->size - 1);
-        }
-        if (!fr_size_add(all, t->tokens[ids[i]].bytes, &all)) {
-            return fr_fail(FR_NOMEM, "the text of %zu ids is too long", count);
-        }
-    }
-    char *out = fr_alloc_array(FR_MEM_OTHER, all, 1);
-    if (!out) return FR_NOMEM;
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        const fr_token *token = &t->tokens[ids[i]];
-        if (!token->name || (!special && (token->flags & FR_TOKEN_SPECIAL))) continue;
-        memcpy(out + n, token->text, token->bytes);
-        n += token->bytes;
-    }
-    out[n] = 0;
-    *text = out;
-    *bytes = n;
-    return FR_OK;
 }

@@ -1,5 +1,5 @@
-/* tokenizer_read.c: a tokenizer.json: the model's vocabulary and merges, the added tokens, and what stands around a
- * text. Its pre-tokenizer is read by read_steps.c.
+/* tokenizer_read.c: a tokenizer.json: its added tokens, and files and folders. Its model is read by read_model.c, what
+ * is done to a text before and after by read_normal.c and read_steps.c.
  *
  * What Frugal would do otherwise than the `tokenizers` package is refused by name. "truncation" and "padding" are
  * for batches and passed over. */
@@ -20,110 +20,6 @@ fr_status fr_read_refuse(const char *what, const char *type) {
     return fr_fail(FR_UNSUPPORTED, "the %s \"%.100s\" is not one that Frugal can do", what, type);
 }
 
-/* ---- the model ---- */
-
-static fr_status check_model(const fr_json *m) {
-    const char *type, *text;
-    bool fallback;
-    double dropout;
-    if (!json_is_object(m)) return fr_fail(FR_FORMAT, "there is no \"model\"");
-    FR_TRY(fr_json_string(m, "type", "BPE", &type)); /* old files name none */
-    if (strcmp(type, "BPE") != 0) {
-        return fr_fail(FR_UNSUPPORTED,
-                       "the model is of the type \"%.100s\"; only byte-level BPE is read", type);
-    }
-    FR_TRY(fr_json_bool(m, "byte_fallback", false, &fallback));
-    if (fallback) {
-        return fr_fail(FR_UNSUPPORTED,
-                       "the model has \"byte_fallback\" (a SentencePiece one); only "
-                       "byte-level BPE is read");
-    }
-    FR_TRY(fr_json_f64(m, "dropout", 0, &dropout));
-    if (dropout != 0) {
-        return fr_fail(FR_UNSUPPORTED,
-                       "the model has a \"dropout\" of %g, which would leave out "
-                       "merges by chance",
-                       dropout);
-    }
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    for (size_t i = 0; i < FR_COUNT(affixes); i++) {
-        FR_TRY(fr_json_string(m, affixes[i], "", &text));
-        if (*text) {
-            return fr_fail(FR_UNSUPPORTED, "the model has a \"%s\", which byte-level BPE has not",
-                           affixes[i]);
-        }
-    }
-    return FR_OK;
-}
-
-static fr_status read_vocab(fr_tokenizer *t, const fr_json *vocab) {
-    if (!json_is_object(vocab)) return fr_fail(FR_FORMAT, "the model has no \"vocab\"");
-    json_t *j = (json_t *)(uintptr_t)vocab; /* Jansson walks objects that it may change */
-    size_t most = 0;
-    for (void *at = json_object_iter(j); at; at = json_object_iter_next(j, at)) {
-        const json_t *id = json_object_iter_value(at);
-        if (!json_is_integer(id)) {
-            return fr_fail(FR_FORMAT, "the token \"%.100s\" has no whole number as its id",
-                           json_object_iter_key(at));
-        }
-        most = FR_MAX_OF(most, (size_t)FR_MAX_OF(json_integer_value(id), 0));
-    }
-    /* The ids come in any order: all must fit from the first on. */
-    FR_TRY(fr_tokenizer_reserve(t, json_object_size(vocab), most));
-    for (void *at = json_object_iter(j); at; at = json_object_iter_next(j, at)) {
-        const char *name = json_object_iter_key(at);
-        FR_TRY(fr_tokenizer_put(t, json_integer_value(json_object_iter_value(at)), name,
-                                strlen(name), FR_TOKEN_VOCAB));
-    }
-    return FR_OK;
-}
-
-static fr_status side_of_merge(const fr_tokenizer *t, const char *name, size_t bytes, int32_t *id) {
-    const fr_string *s = fr_strings_find(&t->names, name, bytes);
-    *id = s ? s->value : -1;
-    if (s) return FR_OK;
-    return fr_fail(FR_FORMAT, "a merge has \"%.*s\", which is no token", (int)FR_MIN(bytes, 100),
-                   name);
-}
-
-/* "a b" or ["a", "b"]. */
-static fr_status read_merge(fr_tokenizer *t, const fr_json *m, size_t rank) {
-    const char *left, *right;
-    size_t left_bytes;
-    if (json_is_string(m)) {
-        left = json_string_value(m);
-        const char *space = strchr(left, ' ');
-        if (!space || strchr(space + 1, ' ')) {
-            return fr_fail(FR_FORMAT, "merge %zu, \"%.100s\", is not two tokens", rank, left);
-        }
-        left_bytes = (size_t)(space - left);
-        right = space + 1;
-    } else {
-        left = json_string_value(json_array_get(m, 0));
-        right = json_string_value(json_array_get(m, 1));
-        if (!left || !right || json_array_size(m) != 2) {
-            return fr_fail(FR_FORMAT, "merge %zu is not two tokens", rank);
-        }
-        left_bytes = strlen(left);
-    }
-    int32_t a, b;
-    FR_TRY(side_of_merge(t, left, left_bytes, &a));
-    FR_TRY(side_of_merge(t, right, strlen(right), &b));
-    return fr_tokenizer_put_merge(t, a, b);
-}
-
-static fr_status read_model(fr_tokenizer *t, const fr_json *m) {
-    FR_TRY(check_model(m));
-    FR_TRY(fr_json_bool(m, "ignore_merges", false, &t->ignore_merges));
-    FR_TRY(read_vocab(t, fr_json_get(m, "vocab")));
-    const fr_json *merges = fr_json_get(m, "merges");
-    if (!json_is_array(merges)) return fr_fail(FR_FORMAT, "the model has no \"merges\"");
-    for (size_t i = 0; i < json_array_size(merges); i++) {
-        FR_TRY(read_merge(t, json_array_get(merges, i), i));
-    }
-    return FR_OK;
-}
-
 /* ---- added tokens ---- */
 
 static fr_status read_added_token(fr_tokenizer *t, const fr_json *a) {
@@ -133,7 +29,8 @@ static fr_status read_added_token(fr_tokenizer *t, const fr_json *a) {
     } switches[] = {{"special", FR_TOKEN_SPECIAL},
                     {"lstrip", FR_TOKEN_LSTRIP},
                     {"rstrip", FR_TOKEN_RSTRIP},
-                    {"normalized", FR_TOKEN_NORMALIZED}};
+                    {"normalized", FR_TOKEN_NORMALIZED},
+                    {"single_word", FR_TOKEN_WORD}};
     const char *name = NULL;
     int64_t id;
     bool on;
@@ -141,13 +38,6 @@ static fr_status read_added_token(fr_tokenizer *t, const fr_json *a) {
     FR_TRY(fr_json_string(a, "content", NULL, &name));
     FR_TRY(fr_json_i64(a, "id", -1, &id));
     if (!name || !*name) return fr_fail(FR_FORMAT, "an added token has no \"content\"");
-    FR_TRY(fr_json_bool(a, "single_word", false, &on));
-    if (on) {
-        return fr_fail(FR_UNSUPPORTED,
-                       "the added token \"%.100s\" has \"single_word\", which "
-                       "Frugal cannot do",
-                       name);
-    }
     uint32_t flags = FR_TOKEN_ADDED;
     for (size_t i = 0; i < FR_COUNT(switches); i++) {
         FR_TRY(fr_json_bool(a, switches[i].key, false, &on));
@@ -167,25 +57,8 @@ static fr_status read_added(fr_tokenizer *t, const fr_json *list) {
 
 /* ---- the whole ---- */
 
-static fr_status read_normalizer(fr_tokenizer *t, const fr_json *n) {
-    const char *type;
-    if (!n || json_is_null(n)) return FR_OK;
-    FR_TRY(fr_read_type(n, "normalizer", &type));
-    t->nfc = strcmp(type, "NFC") == 0;
-    if (t->nfc) return FR_OK;
-    return fr_read_refuse("normalizer", type);
-}
-
-static fr_status read_decoder(const fr_json *d) {
-    const char *type;
-    if (!d || json_is_null(d)) return FR_OK;
-    FR_TRY(fr_read_type(d, "decoder", &type));
-    if (strcmp(type, "ByteLevel") != 0) return fr_read_refuse("decoder", type);
-    return FR_OK;
-}
-
 /* Where no template says it, the usual names do. */
-static void guess_ends(fr_tokenizer *t) {
+void fr_guess_ends(fr_tokenizer *t) {
     static const char *const begins[] = {"<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>"};
     static const char *const ends[] = {"</s>",  "<|end_of_text|>", "<|endoftext|>",
                                        "<eos>", "<|im_end|>",      "<|eot_id|>"};
@@ -199,14 +72,14 @@ static void guess_ends(fr_tokenizer *t) {
 
 static fr_status read_all(fr_tokenizer *t, const fr_json *j) {
     if (!json_is_object(j)) return fr_fail(FR_FORMAT, "this is not a tokenizer.json");
-    FR_TRY(read_model(t, fr_json_get(j, "model")));
+    FR_TRY(fr_read_model(t, fr_json_get(j, "model")));
     FR_TRY(read_added(t, fr_json_get(j, "added_tokens")));
-    FR_TRY(read_normalizer(t, fr_json_get(j, "normalizer")));
+    FR_TRY(fr_read_normalizer(t, fr_json_get(j, "normalizer")));
     FR_TRY(fr_read_steps(t, fr_json_get(j, "pre_tokenizer")));
-    FR_TRY(read_decoder(fr_json_get(j, "decoder")));
+    FR_TRY(fr_read_decoder(t, fr_json_get(j, "decoder")));
     FR_TRY(fr_tokenizer_finish(t));
     FR_TRY(fr_read_post(t, fr_json_get(j, "post_processor")));
-    guess_ends(t);
+    fr_guess_ends(t);
     return FR_OK;
 }
 

@@ -11,12 +11,12 @@ static json_t *added_tokens(const fr_tokenizer *t) {
         const fr_token *token = &t->tokens[i];
         uint32_t f = token->flags;
         if (!(f & FR_TOKEN_ADDED)) continue;
-        json_array_append_new(list, json_pack("{s:i,s:s,s:b,s:b,s:b,s:b,s:b}", "id", (int)i,
-                                              "content", token->name, "single_word", 0, "lstrip",
-                                              (f & FR_TOKEN_LSTRIP) != 0, "rstrip",
-                                              (f & FR_TOKEN_RSTRIP) != 0, "normalized",
-                                              (f & FR_TOKEN_NORMALIZED) != 0, "special",
-                                              (f & FR_TOKEN_SPECIAL) != 0));
+        json_array_append_new(
+            list,
+            json_pack("{s:i,s:s,s:b,s:b,s:b,s:b,s:b}", "id", (int)i, "content", token->name,
+                      "single_word", (f & FR_TOKEN_WORD) != 0, "lstrip", (f & FR_TOKEN_LSTRIP) != 0,
+                      "rstrip", (f & FR_TOKEN_RSTRIP) != 0, "normalized",
+                      (f & FR_TOKEN_NORMALIZED) != 0, "special", (f & FR_TOKEN_SPECIAL) != 0));
     }
     return list;
 }
@@ -41,6 +41,7 @@ static json_t *pre_tokenizer(const fr_tokenizer *t) {
             step = json_pack("{s:s,s:b}", "type", "Digits", "individual_digits", s->flag);
             break;
         case FR_STEP_BYTES: step = byte_level(s); break;
+        default: break; /* those are only read, and written as they were */
         }
         json_array_append_new(list, step);
     }
@@ -87,31 +88,74 @@ static bool has_space(const fr_tokenizer *t) {
     return false;
 }
 
-static json_t *model(const fr_tokenizer *t) {
-    json_t *vocab = json_object(), *merges = json_array();
-    for (size_t i = 0; i < t->size; i++) {
-        if (!(t->tokens[i].flags & FR_TOKEN_VOCAB)) continue;
-        json_object_set_new(vocab, t->tokens[i].name, json_integer((json_int_t)i));
-    }
+static bool in_file(const fr_tokenizer *t, int32_t id) {
+    return (size_t)id < t->size && (t->tokens[id].flags & FR_TOKEN_VOCAB);
+}
+
+static json_t *merges_of(const fr_tokenizer *t) {
+    json_t *merges = json_array();
     bool pairs = has_space(t);
     for (size_t i = 0; i < t->merge_count; i++) {
-        const char *left = t->tokens[t->merges[i].left].name;
-        const char *right = t->tokens[t->merges[i].right].name;
+        const fr_merge *m = &t->merges[i];
+        if (!in_file(t, m->left) || !in_file(t, m->right)) continue;
+        const char *left = t->tokens[m->left].name, *right = t->tokens[m->right].name;
         json_array_append_new(merges, pairs ? json_pack("[s,s]", left, right)
                                             : json_sprintf("%s %s", left, right));
     }
-    return json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout",
-                     "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
-                     "byte_fallback", 0, "ignore_merges", t->ignore_merges, "vocab", vocab,
-                     "merges", merges);
+    return merges;
+}
+
+static json_t *vocab_of(const fr_tokenizer *t) {
+    json_t *vocab = json_object();
+    for (size_t i = 0; i < t->size; i++) {
+        if (!in_file(t, (int32_t)i)) continue;
+        json_object_set_new(vocab, t->tokens[i].name, json_integer((json_int_t)i));
+    }
+    return vocab;
+}
+
+static json_t *scored_vocab_of(const fr_tokenizer *t) {
+    json_t *vocab = json_array();
+    for (size_t i = 0; i < t->score_count; i++) {
+        json_array_append_new(vocab, json_pack("[s,f]", t->tokens[i].name, t->scores[i]));
+    }
+    return vocab;
+}
+
+static json_t *model(const fr_tokenizer *t) {
+    const char *unknown = t->unknown >= 0 ? t->tokens[t->unknown].name : NULL;
+    switch (t->model) {
+    case FR_MODEL_UNIGRAM:
+        return json_pack("{s:s,s:i,s:o,s:b}", "type", "Unigram", "unk_id", t->unknown, "vocab",
+                         scored_vocab_of(t), "byte_fallback", t->byte_fallback);
+    case FR_MODEL_WORDS:
+        return json_pack("{s:s,s:s?,s:s,s:I,s:o}", "type", "WordPiece", "unk_token", unknown,
+                         "continuing_subword_prefix", t->prefix, "max_input_chars_per_word",
+                         (json_int_t)t->word_most, "vocab", vocab_of(t));
+    default:
+        return json_pack("{s:s,s:n,s:s?,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout",
+                         "unk_token", unknown, "continuing_subword_prefix", "end_of_word_suffix",
+                         "fuse_unk", t->fuse_unknown, "byte_fallback", t->byte_fallback,
+                         "ignore_merges", t->ignore_merges, "vocab", vocab_of(t), "merges",
+                         merges_of(t));
+    }
+}
+
+/* What was read is written as it was. */
+static json_t *kept(fr_json *part, json_t *made) {
+    if (!part) return made;
+    json_decref(made);
+    return json_incref(part);
 }
 
 fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path) {
-    json_t *normalizer = t->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
-    json_t *all = json_pack("{s:s,s:n,s:n,s:o,s:o,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation",
-                            "padding", "added_tokens", added_tokens(t), "normalizer", normalizer,
-                            "pre_tokenizer", pre_tokenizer(t), "post_processor", post_processor(t),
-                            "decoder", byte_level(NULL), "model", model(t));
+    bool bytes = t->model == FR_MODEL_BYTES;
+    json_t *all = json_pack(
+        "{s:s,s:n,s:n,s:o,s:o,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation", "padding",
+        "added_tokens", added_tokens(t), "normalizer", kept(t->normalizer, json_null()),
+        "pre_tokenizer", kept(t->pre_tokenizer, bytes ? pre_tokenizer(t) : json_null()),
+        "post_processor", post_processor(t), "decoder",
+        kept(t->decoder, bytes ? byte_level(NULL) : json_null()), "model", model(t));
     fr_status status =
         all ? fr_json_save(all, path) : fr_fail(FR_NOMEM, "out of memory for the tokenizer's JSON");
     json_decref(all);

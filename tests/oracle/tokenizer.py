@@ -2,13 +2,17 @@
 """What the `tokenizers` package says, for tests/text/test_tokenizer_golden.c.
 
     build/release/tests/text_tokenizer_golden tests/golden/text/learned.json
-    python tests/oracle/tokenizer.py                      writes tests/golden/text; needs tokenizers
+    python tests/oracle/tokenizer.py                      writes tests/golden/text; needs tokenizers, sentencepiece,
+                                                          transformers
     python tests/oracle/tokenizer.py --corpus             writes tests/fuzz/corpus/tokenizer
     python tests/oracle/tokenizer.py --live PROGRAM [N]   compares N texts for each tokenizer, and what is learned
+    python tests/oracle/tokenizer.py --file PROGRAM FILE [N]   the same for one tokenizer.json or tokenizer.model
 
 learned.json is of Frugal's trainer; the others are trained here on made text, with what is particular to the files of
-GPT-2, Llama 3, Qwen2 and RoBERTa, and one (cuts) with the rarer ways to cut. NAME.cases holds texts, each with its
-ids (plain; then with what the post-processor puts around and special tokens found) and its text after decoding.
+GPT-2, Llama 3, Qwen2 and RoBERTa, and one (cuts) with the rarer ways to cut; then Llama 2, Mistral, Gemma, Phi-3, T5,
+XLM-R, BERT, and one (odd) with the rarer parts (tokenizer_models.py). NAME.cases holds texts, each with its ids (plain;
+then with what the post-processor puts around and special tokens found) and its text after decoding. NAME.model are of
+the `sentencepiece` package, which then says the ids.
 
 PROGRAM of --live is text_tokenizer_golden, which says what Frugal makes of other texts.
 """
@@ -21,6 +25,8 @@ import sys
 import tempfile
 import unicodedata
 
+import sentencepiece
+import tokenizer_models
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors, trainers
 from tokenizers import pre_tokenizers as pre
 
@@ -115,24 +121,67 @@ def pack_ids(ids):
     return struct.pack(f"<H{len(ids)}H", len(ids), *ids)
 
 
+def without_special_names(t):
+    """Unigram would find the names of special tokens in any text, also where they are asked not to stand for them;
+    Frugal does not."""
+    j = json.loads(t.to_str())
+    if j["model"]["type"] != "Unigram":
+        return t
+    names = {a["content"] for a in j["added_tokens"] if a["special"]}
+    for i, pair in enumerate(j["model"]["vocab"]):
+        if pair[0] in names:
+            pair[0] = f"\U000F0000{i}\U000F0001"
+    j["added_tokens"] = [a for a in j["added_tokens"] if not a["special"]]
+    j["post_processor"] = None
+    return Tokenizer.from_str(json.dumps(j))
+
+
 def answers(t, texts):
     """The form of NAME.cases, text by text."""
+    if not isinstance(t, Tokenizer):
+        yield from sentence_answers(t, texts)
+        return
+    other = without_special_names(t)
     for text in texts:
-        t.encode_special_tokens = True
-        plain = t.encode(text, add_special_tokens=False).ids
+        other.encode_special_tokens = True
+        plain = other.encode(text, add_special_tokens=False).ids
         t.encode_special_tokens = False
         full = t.encode(text).ids
         said = t.decode(full, skip_special_tokens=True)
         yield pack(text.encode()) + pack_ids(plain) + pack_ids(full) + pack(said.encode())
 
 
+def sentence_answers(sp, texts):
+    begin = [sp.bos_id()] if sp.bos_id() >= 0 else []
+    for text in texts:
+        ids = sp.encode(text)
+        said = sp.decode([i for i in ids if i != sp.unk_id()])
+        yield pack(text.encode()) + pack_ids(ids) + pack_ids(begin + ids) + pack(said.encode())
+
+
 def texts_for(t, count, seed):
     rng = random.Random(seed)
-    added = [a.content for a in t.get_added_tokens_decoder().values()]
+    added = names_in(t)
     return [made_case(rng, added) for _ in range(count)]
 
 
+def names_in(t):
+    if isinstance(t, Tokenizer):
+        return [a.content for a in t.get_added_tokens_decoder().values()]
+    return [t.id_to_piece(i) for i in range(t.vocab_size()) if t.id_to_piece(i) in tokenizer_models.USERS]
+
+
+def opened(path):
+    return sentencepiece.SentencePieceProcessor(path) if path.endswith(".model") else Tokenizer.from_file(path)
+
+
 def write():
+    rng = random.Random(4)
+    tokenizer_models.write(GOLDEN, [made_line(rng) for _ in range(400)])
+    for name in tokenizer_models.NAMES:
+        t = opened(os.path.join(GOLDEN, name))
+        with open(os.path.join(GOLDEN, name.rsplit(".", 1)[0] + ".cases"), "wb") as f:
+            f.writelines(answers(t, texts_for(t, 70, 1)))
     tokenizers = [("learned", Tokenizer.from_file(os.path.join(GOLDEN, "learned.json")))]
     for name, t in all_trained():
         t.save(os.path.join(GOLDEN, name + ".json"), pretty=False)
@@ -168,28 +217,31 @@ def learns_the_same(program):
     return same
 
 
+def compare(program, path, count):
+    name = os.path.basename(path)
+    t = opened(path)
+    texts = texts_for(t, count, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        cases, out = os.path.join(folder, "cases"), os.path.join(folder, "out")
+        with open(cases, "wb") as f:
+            f.writelines(pack(text.encode()) for text in texts)
+        subprocess.run([program, path, cases, out], check=True)
+        with open(out, "rb") as f:
+            got = f.read()
+    at = 0
+    for text, want in zip(texts, answers(t, texts)):
+        if got[at:at + len(want)] != want:
+            print(f"{name}: not the same: {text!r}\n  want {want!r}\n  got  {got[at:at + len(want)]!r}")
+            return False  # what follows stands elsewhere
+        at += len(want)
+    print(f"{name}: {count} texts, the same")
+    return True
+
+
 def live(program, count):
     bad = 0 if learns_the_same(program) else 1
-    for name in sorted(n[:-5] for n in os.listdir(GOLDEN) if n.endswith(".json")):
-        path = os.path.join(GOLDEN, name + ".json")
-        t = Tokenizer.from_file(path)
-        texts = texts_for(t, count, 2)
-        with tempfile.TemporaryDirectory() as folder:
-            cases, out = os.path.join(folder, "cases"), os.path.join(folder, "out")
-            with open(cases, "wb") as f:
-                f.writelines(pack(text.encode()) for text in texts)
-            subprocess.run([program, path, cases, out], check=True)
-            with open(out, "rb") as f:
-                got = f.read()
-        at = 0
-        for text, want in zip(texts, answers(t, texts)):
-            if got[at:at + len(want)] != want:
-                bad += 1
-                print(f"{name}: not the same: {text!r}")
-                break  # what follows stands elsewhere
-            at += len(want)
-        else:
-            print(f"{name}: {count} texts, the same")
+    for name in sorted(n for n in os.listdir(GOLDEN) if n.endswith((".json", ".model"))):
+        bad += not compare(program, os.path.join(GOLDEN, name), count)
     return 1 if bad else 0
 
 
@@ -245,6 +297,8 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--corpus"]:
         corpus()
         sys.exit()
+    if sys.argv[1:2] == ["--file"]:
+        sys.exit(not compare(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 2000))
     if sys.argv[1:2] == ["--live"]:
         sys.exit(live(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 2000))
     write()
