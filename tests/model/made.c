@@ -21,6 +21,10 @@ const made_kind made_kinds[] = {
     {"qwen3", {SHAPE, .family = FR_FAMILY_QWEN3, .head_norm = true}},
     {"phi3", {SHAPE, .family = FR_FAMILY_PHI3, .fused = true}},
     {"norms of 1 + weight", {SHAPE, .norm_plus_one = true, .embed_scale = 3}},
+    {"gemma2",
+     {SHAPE, .family = FR_FAMILY_GEMMA2, .around = true, .norm_plus_one = true, .tied = true,
+      .window = 9, .window_even = true, .score_cap = 2, .logit_cap = 3, .embed_scale = 7,
+      .act = FR_FN_GELU_TANH}},
     {"mixtral", {SHAPE, .family = FR_FAMILY_MIXTRAL, .experts = 4, .chosen = 2}},
     {NULL, {0}},
 };

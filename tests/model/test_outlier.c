@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "model/model.h"
+#include "made.h"
 
 static void ok(fr_status st) {
     if (st) fail_msg("%s", fr_message());
@@ -140,6 +140,24 @@ static void test_twin(void **state) {
     check_twin("untied");
 }
 
+/* With biases, norms of heads, parts in one piece, experts. */
+static void test_families(void **state) {
+    (void)state;
+    for (const made_kind *k = made_kinds; k->name; k++) {
+        made a;
+        if (!made_can(&k->m)) continue;
+        made_new(&k->m, 21, &a);
+        float *before = made_logits(&a);
+        ok(fr_outliers(&a.m, &(fr_outlier_opts){.share = 0.05, .factor = 30, .seed = 2}, a.list,
+                       a.count, NULL));
+        float *after = made_logits(&a);
+        double d = made_apart(before, after);
+        if (!(d < 1e-5)) fail_msg("%s: the logits of the twin are %.3g apart", k->name, d);
+        fr_free(before), fr_free(after);
+        made_free(&a);
+    }
+}
+
 static void test_file(void **state) {
     (void)state;
     char path[512], dir[] = "/tmp/frugal-outlier-XXXXXX", command[64];
@@ -197,6 +215,7 @@ static void test_refuse(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_twin),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_refuse),
     };

@@ -38,9 +38,9 @@ static void test_same(void **state) {
             print_message("%s: cannot be built yet\n", k->name);
             continue;
         }
-        check_same(k, "folded", &(fr_rotate_opts){.fold = true});
+        if (!k->m.around) check_same(k, "folded", &(fr_rotate_opts){.fold = true});
         check_same(k, "heads", &(fr_rotate_opts){.heads = true});
-        check_same(k, "all", &whole);
+        if (!k->m.around) check_same(k, "all", &whole);
     }
 }
 
@@ -53,7 +53,7 @@ static void test_back(void **state) {
     (void)state;
     for (const made_kind *k = made_kinds; k->name; k++) {
         made a, b;
-        if (!made_can(&k->m)) continue;
+        if (!made_can(&k->m) || k->m.around) continue;
         made_new(&k->m, 2, &a);
         made_ok(fr_decoder_untie(&a.m, &a.list, &a.count));
         assert_false(a.m.tied);
