@@ -2,7 +2,11 @@
 #ifndef FR_QUANT_H
 #define FR_QUANT_H
 
+#include "quant/cholesky.h"
+#include "quant/gptq.h"
 #include "quant/hadamard.h"
+#include "quant/hessian.h"
+#include "quant/range.h"
 #include "quant/taps.h"
 
 #endif
