@@ -51,12 +51,22 @@ static fr_status read_gguf(fr_model *m) {
     return st;
 }
 
+/* Quantized models say in how many bits keys and values are to be kept. */
+static fr_status read_pages(fr_model *m, const fr_json *config) {
+    const char *word;
+    FR_TRY(fr_json_string(config, "frugal_kv", "bf16", &word));
+    m->pages = !strcmp(word, "4") ? FR_KV_4 : !strcmp(word, "8") ? FR_KV_8 : FR_KV_BF16;
+    if (m->pages != FR_KV_BF16 || !strcmp(word, "bf16")) return FR_OK;
+    return fr_fail(FR_UNSUPPORTED, "'frugal_kv' is '%s' and can be 'bf16', '8' or '4'.", word);
+}
+
 static fr_status read_config(fr_model *m) {
     if (fr_gguf_is_model(m->store)) return read_gguf(m);
     const fr_json *config = fr_store_config(m->store, "config.json");
     if (config) {
         fr_status st = fr_decoder_read(config, &m->decoder);
         if (!st) st = read_generation(m);
+        if (!st) st = read_pages(m, config);
         if (!st) return fr_packed_model(&m->store, config);
         return fr_fail_in(st, "%s", m->path);
     }

@@ -13,6 +13,8 @@ typedef struct fr_model {
     fr_decoder decoder;
     fr_store *store; /* must outlive the sessions that load from it */
     char *path;
+    fr_kv_kind
+        pages; /* how it wants its keys and values kept ("frugal_kv" of the config); else bf16 */
 } fr_model;
 /* By fr_model_find. A model of a kind that we do not know is refused by name. */
 fr_status fr_model_open(const char *name, fr_model *out);
