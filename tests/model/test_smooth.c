@@ -292,13 +292,43 @@ static void test_refuse(void **state) {
     made_free(&a);
 }
 
+/* Whichever allocation fails, a status says so. */
+static void test_memory(void **state) {
+    (void)state;
+    float most[MOST] = {1, 2, 3};
+    const fr_smooth_opts o = {.alpha = 0.5};
+    for (int pass = 0; pass < 5; pass++)
+        for (long n = 1;; n++) {
+            made a;
+            made_new(&made_kinds[1].m, 20, &a);
+            fr_status st = FR_OK;
+            fr_memory_fail_after(n);
+            if (pass == 0) st = fr_smooth(&a.m, FR_PLACE_OUT, &o, most, a.list, a.count, 0, NULL);
+            if (pass == 1) st = fr_smooth_keys(&a.m, &o, most, most, a.list, a.count, 0, NULL);
+            if (pass == 2) st = fr_reorder(&a.m, FR_PLACE_OUT, most, a.list, a.count, 0, NULL);
+            if (pass == 3) st = fr_decoder_untie(&a.m, &a.list, &a.count);
+            if (pass == 4) {
+                a.m.tied = false;
+                st = fr_rotate(&a.m, &(fr_rotate_opts){true, true, true, false}, a.list, a.count, 0,
+                               NULL);
+            }
+            fr_memory_fail_after(0);
+            made_free(&a);
+            if (!st) {
+                assert_true(n > 1);
+                break;
+            }
+            assert_int_equal(st, FR_NOMEM);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),         cmocka_unit_test(test_factor),
         cmocka_unit_test(test_keys),           cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_bias_forgotten), cmocka_unit_test(test_order),
         cmocka_unit_test(test_ties),           cmocka_unit_test(test_all),
-        cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_refuse),         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
