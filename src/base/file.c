@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -26,6 +27,33 @@ static fr_status open_to_read(const char *path, int *fd, struct stat *st) {
 
 static const uint8_t no_bytes[1];
 
+/* Those that are open; what has no place here is only never forgotten. */
+static struct {
+    pthread_mutex_t lock;
+    fr_map map[256];
+} open_maps = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void note(const void *data, size_t bytes, const void *instead, size_t instead_bytes) {
+    pthread_mutex_lock(&open_maps.lock);
+    for (size_t i = 0; i < FR_COUNT(open_maps.map); i++) {
+        if (open_maps.map[i].data != data || open_maps.map[i].bytes != bytes) continue;
+        open_maps.map[i] = (fr_map){instead, instead_bytes};
+        break;
+    }
+    pthread_mutex_unlock(&open_maps.lock);
+}
+
+static bool is_mapped(const uint8_t *from, const uint8_t *to) {
+    bool found = false;
+    pthread_mutex_lock(&open_maps.lock);
+    for (size_t i = 0; i < FR_COUNT(open_maps.map); i++) {
+        const fr_map *m = &open_maps.map[i];
+        found |= m->bytes && from >= m->data && to <= m->data + m->bytes;
+    }
+    pthread_mutex_unlock(&open_maps.lock);
+    return found;
+}
+
 fr_status fr_map_open(const char *path, fr_map *out) {
     *out = (fr_map){no_bytes, 0};
     int fd;
@@ -40,6 +68,7 @@ fr_status fr_map_open(const char *path, fr_map *out) {
             status = fr_fail(FR_IO, "%s cannot be mapped: %s", path, strerror(errno));
         } else {
             *out = (fr_map){data, (size_t)st.st_size};
+            note(NULL, 0, data, out->bytes);
         }
     }
     close(fd);
@@ -47,8 +76,19 @@ fr_status fr_map_open(const char *path, fr_map *out) {
 }
 
 void fr_map_close(fr_map *m) {
-    if (m->bytes) munmap((void *)(uintptr_t)m->data, m->bytes);
+    if (m->bytes) {
+        note(m->data, m->bytes, NULL, 0);
+        munmap((void *)(uintptr_t)m->data, m->bytes);
+    }
     *m = (fr_map){no_bytes, 0};
+}
+
+void fr_map_forget(const void *data, size_t bytes) {
+    const uint8_t *from = data, *to = from + bytes;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!is_mapped(from, to)) return;
+    uintptr_t first = fr_round_up((uintptr_t)from, page), last = (uintptr_t)to / page * page;
+    if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 /* ---- whole ---- */

@@ -28,6 +28,9 @@ typedef struct fr_map {
 } fr_map;
 fr_status fr_map_open(const char *path, fr_map *out);
 void fr_map_close(fr_map *m);
+/* The memory of whole pages inside of a mapping is given back: who reads them again gets them from the file. What is
+ * no mapping of these stays as it is. */
+void fr_map_forget(const void *data, size_t bytes);
 
 /* Writes path.tmp.<pid>.<n>, then syncs and renames it in fr_writer_commit. Without the commit the
  * old file stays and fr_writer_close removes what was written. */

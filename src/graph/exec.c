@@ -132,7 +132,8 @@ static void point(const fr_session *s, const fr_plan *p, const fr_operand *o, fr
     t->data = base ? base + o->offset : NULL;
 }
 
-static fr_status pack(fr_session *s, const fr_step *step, fr_call *c) {
+static fr_status pack(fr_session *s, const fr_plan *p, const fr_step *step, fr_tensor *in,
+                      fr_call *c) {
     fr_packed *k = &s->packed[step->node];
     size_t bytes = step->op->pack_bytes(c);
     if (k->data && k->bytes != bytes) {
@@ -146,7 +147,7 @@ static fr_status pack(fr_session *s, const fr_step *step, fr_call *c) {
         k->bytes = bytes;
         k->stale = true;
     }
-    if (k->stale) FR_TRY(step->op->pack(c, k->data));
+    if (k->stale) FR_TRY(fr_session_pack(s, p, step, in, c, k->data));
     k->stale = false;
     c->packed = k->data;
     return FR_OK;
@@ -157,13 +158,15 @@ static fr_status point_all(fr_session *s, fr_ready *r) {
     FR_TRY(fit_arena(s, p->arena_bytes));
     if (r->epoch == s->epoch) return FR_OK;
     FR_TRY(fr_session_check_params(s));
+    FR_TRY(fr_session_join_for(s, p));
     fr_tensor *t = r->tensors;
     for (size_t i = 0; i < p->step_count; i++) {
         const fr_step *step = &p->steps[i];
+        fr_tensor *in = t;
         for (int k = 0; k < step->nin; k++) point(s, p, &step->in[k], t++);
         for (int k = 0; k < step->nout; k++) point(s, p, &step->out[k], t++);
         r->calls[i].scratch = step->scratch < 0 ? NULL : address(s, p, step->scratch);
-        fr_status st = step->pack ? pack(s, step, &r->calls[i]) : FR_OK;
+        fr_status st = step->pack ? pack(s, p, step, in, &r->calls[i]) : FR_OK;
         if (st) return fr_fail_in(st, "%s", s->graph->nodes[step->node]->name);
     }
     for (size_t i = 0; i < p->graph->output_count; i++) {

@@ -71,6 +71,29 @@ int32_t fr_attr_of(const fr_node *n, const char *field, int32_t fallback) {
     return fallback;
 }
 
+float fr_attr_float(const fr_node *n, const char *field) {
+    float value = 0;
+    for (const fr_attr_field *f = n->op->fields; f && f->kind != FR_ATTR_END; f++)
+        if (f->kind == FR_ATTR_F32 && !strcmp(f->name, field))
+            memcpy(&value, (const uint8_t *)n->attr + f->offset, sizeof value);
+    return value;
+}
+
+/* The numbers that values keep follow. */
+fr_status fr_move_nodes(fr_graph *g, size_t made, size_t first) {
+    size_t count = g->node_count - made;
+    fr_node **moved = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *moved);
+    if (!moved) return FR_NOMEM;
+    memcpy(moved, g->nodes + made, count * sizeof *moved);
+    memmove(g->nodes + first + count, g->nodes + first, (made - first) * sizeof *moved);
+    memcpy(g->nodes + first, moved, count * sizeof *moved);
+    fr_free(moved);
+    for (size_t i = first; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i]->nout; k++)
+            g->values[g->nodes[i]->out0 + k]->node = (int32_t)i;
+    return FR_OK;
+}
+
 static size_t living(const fr_graph *g) {
     size_t n = 0;
     for (size_t i = 0; i < g->node_count; i++) n += !g->nodes[i]->dead;
@@ -84,6 +107,7 @@ fr_status fr_fuse(fr_graph *g, unsigned what, int *removed) {
     if (what & FR_FUSE_SIBLINGS) FR_TRY(fr_fuse_siblings(g));
     if (what & FR_FUSE_NORM) FR_TRY(fr_fuse_norms(g));
     if (what & FR_FUSE_LINEAR) FR_TRY(fr_fuse_linears(g));
+    if (what & FR_FUSE_ROWS) FR_TRY(fr_fuse_rows(g));
     FR_TRY(fr_prune_dead(g));
     if (removed) *removed = (int)before - (int)living(g);
     return FR_OK;

@@ -7,6 +7,7 @@
 fr_status fr_fuse_linears(fr_graph *g);
 fr_status fr_fuse_norms(fr_graph *g);
 fr_status fr_fuse_siblings(fr_graph *g);
+fr_status fr_fuse_rows(fr_graph *g);
 
 /* How many living nodes and outputs read each value; fr_free it. */
 fr_status fr_uses_of(const fr_graph *g, int32_t **uses);
@@ -16,10 +17,13 @@ fr_node *fr_maker_of(const fr_graph *g, fr_val v, const fr_op *op);
  * of op does not agree or an operand is a state. */
 bool fr_rewrite_node(fr_graph *g, fr_node *n, const fr_op *op, int nin, const fr_val *in,
                      const void *attr);
+/* Nodes made since `made` move to place `first`. */
+fr_status fr_move_nodes(fr_graph *g, size_t made, size_t first);
 /* All readers of `from` read `to`. */
 void fr_replace_uses(fr_graph *g, fr_val from, fr_val to);
 /* The value of an attribute that is a function or a small number, by the name of its field;
  * fallback when op has none. */
 int32_t fr_attr_of(const fr_node *n, const char *field, int32_t fallback);
+float fr_attr_float(const fr_node *n, const char *field);
 
 #endif

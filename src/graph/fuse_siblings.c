@@ -1,6 +1,6 @@
 /* fuse_siblings.c: linears that read the same x become one linear with stacked weights, x is read
- * once and the product is larger: q/k/v of an attention, gate/up of an MLP. Their results are
- * slices of the whole, which cost nothing; a gated unit takes the whole as it is.
+ * once and the product is larger: q/k/v of an attention, gate/up of an MLP; in floats, or all in the same few
+ * bits. Their results are slices of the whole, which cost nothing; a gated unit takes the whole as it is.
  *
  * The stacked weight is a parameter made of parts (fr_value.part), which a session fills part by
  * part from the names in the checkpoint. */
@@ -8,20 +8,42 @@
 
 #include "graph/builder.h"
 #include "graph/fuse.h"
+#include "graph/infer.h"
 
-#define MOST     8  /* siblings in a group */
-#define NEAR     24 /* nodes between the first and the last: the results must not live long */
-#define OPERANDS 4
+#define MOST 8   /* siblings in a group */
+#define NEAR 24  /* nodes between the first and the last: the results must not live long */
+#define FEW  128 /* rows of a weight that share a scale, in formats of blocks: at most */
 
 typedef struct group {
     fr_node *node[MOST];
     int count;
     size_t first; /* place of the first in the order of the graph */
-    fr_val x, weight, bias, out;
+    fr_val x, out;
 } group;
 
 static fr_val operand(const fr_node *n, int i) {
     return i < n->nin ? n->in[i] : FR_NONE;
+}
+
+/* Operands that are stacked along their first axis; of others all siblings have the same, or none. */
+static bool is_stacked(const fr_op *op, int i) {
+    if (op == &fr_op_linear) return i == 1 || i == 2;
+    return (i >= FR_QLINEAR_PARTS && i < FR_QLINEAR_BY) || i == FR_QLINEAR_BIAS;
+}
+
+/* What a linear has that its siblings cannot share. */
+static bool stands_alone(const fr_node *n) {
+    if (n->op == &fr_op_linear) return operand(n, 3) != FR_NONE;
+    const fr_qlinear_attr *a = n->attr;
+    for (int i = FR_QLINEAR_DOWN; i < FR_QLINEAR_INPUTS; i++)
+        if (i != FR_QLINEAR_BIAS && operand(n, i) != FR_NONE) return true;
+    return a->next;
+}
+
+/* Rows of the result. */
+static int64_t rows_of(const fr_graph *g, const fr_node *n) {
+    const fr_tensor *y = &g->values[n->out0]->desc;
+    return y->dim[y->rank - 1];
 }
 
 /* A parameter that only this node reads, and that is no part of another or made of others. */
@@ -30,22 +52,49 @@ static bool own_param(const fr_graph *g, const int32_t *uses, fr_val v) {
     return x->kind == FR_VALUE_PARAM && uses[v] == 1 && x->whole == FR_NONE && !x->parts;
 }
 
-static bool is_candidate(const fr_graph *g, const int32_t *uses, const fr_node *n) {
-    fr_val bias = operand(n, 2);
-    if (n->dead || n->op != &fr_op_linear || operand(n, 3) != FR_NONE) return false;
-    if (fr_state_of(g, n->in[0]) != FR_NONE) return false; /* may change between siblings */
-    if (!own_param(g, uses, n->in[1]) || g->values[n->in[1]]->desc.rank != 2) return false;
-    return bias == FR_NONE || own_param(g, uses, bias);
+/* Its first axis is the rows of the weight, or blocks of them: a scale of the whole weight is neither. */
+static bool goes_by_rows(const fr_tensor *t, int64_t rows) {
+    if (t->rank < 1 || t->dim[0] < 1 || rows % t->dim[0]) return false;
+    int64_t each = rows / t->dim[0];
+    return each == 1 || (each == FEW && t->rank == 2);
 }
 
-static bool same_type(const fr_graph *g, fr_val a, fr_val b) {
+static bool is_candidate(const fr_graph *g, const int32_t *uses, const fr_node *n) {
+    if (n->dead || (n->op != &fr_op_linear && n->op != &fr_op_qlinear) || stands_alone(n))
+        return false;
+    if (fr_state_of(g, n->in[0]) != FR_NONE) return false; /* may change between siblings */
+    for (int i = 1; i < n->nin; i++) {
+        fr_val v = n->in[i];
+        if (v == FR_NONE || !is_stacked(n->op, i)) continue;
+        if (!own_param(g, uses, v) || !goes_by_rows(&g->values[v]->desc, rows_of(g, n)))
+            return false;
+    }
+    return true;
+}
+
+static bool same_attr(const fr_node *a, const fr_node *b) {
+    if (a->op == &fr_op_linear) return !memcmp(a->attr, b->attr, sizeof(fr_linear_attr));
+    fr_qlinear_attr x = *(const fr_qlinear_attr *)a->attr, y = *(const fr_qlinear_attr *)b->attr;
+    return x.format == y.format && x.rows == y.rows && x.act == y.act && x.out == y.out &&
+           x.k == y.k && x.add == y.add;
+}
+
+/* Of one type, and as wide. */
+static bool stack_together(const fr_graph *g, fr_val a, fr_val b) {
     if (a == FR_NONE || b == FR_NONE) return a == b;
-    return g->values[a]->desc.dtype == g->values[b]->desc.dtype;
+    const fr_tensor *x = &g->values[a]->desc, *y = &g->values[b]->desc;
+    bool same = x->dtype == y->dtype && x->rank == y->rank;
+    for (int i = 1; same && i < x->rank; i++) same = x->dim[i] == y->dim[i];
+    return same;
 }
 
 static bool fits(const fr_graph *g, const fr_node *a, const fr_node *b) {
-    return a->in[0] == b->in[0] && !memcmp(a->attr, b->attr, sizeof(fr_linear_attr)) &&
-           same_type(g, a->in[1], b->in[1]) && same_type(g, operand(a, 2), operand(b, 2));
+    if (a->op != b->op || a->in[0] != b->in[0] || !same_attr(a, b)) return false;
+    for (int i = 1; i < FR_MAX_OF(a->nin, b->nin); i++) {
+        fr_val x = operand(a, i), y = operand(b, i);
+        if (is_stacked(a->op, i) ? !stack_together(g, x, y) : x != y) return false;
+    }
+    return true;
 }
 
 static void find_group(const fr_graph *g, const int32_t *uses, size_t first, group *out) {
@@ -99,8 +148,8 @@ static fr_val stack(fr_graph *g, const group *s, int which) {
 static fr_node *gated_unit(const fr_graph *g, const int32_t *uses, const fr_node *gate,
                            const fr_node *up) {
     if (uses[gate->out0] != 1 || uses[up->out0] != 1) return NULL;
-    const fr_tensor *a = &g->values[gate->in[1]]->desc, *b = &g->values[up->in[1]]->desc;
-    for (size_t i = 0; i < g->node_count && a->dim[0] == b->dim[0]; i++) {
+    bool even = rows_of(g, gate) == rows_of(g, up);
+    for (size_t i = 0; even && i < g->node_count; i++) {
         fr_node *n = g->nodes[i];
         if (!n->dead && n->op == &fr_op_glu && n->nin > 1 && n->in[0] == gate->out0 &&
             n->in[1] == up->out0)
@@ -124,21 +173,6 @@ static fr_node *order_for_glu(const fr_graph *g, const int32_t *uses, group *s) 
 
 /* ---- the merge ---- */
 
-/* Nodes made since `made` move to `first`; the numbers that values keep follow. */
-static fr_status move_nodes(fr_graph *g, size_t made, size_t first) {
-    size_t count = g->node_count - made;
-    fr_node **moved = fr_alloc_array(FR_MEM_OTHER, count + 1, sizeof *moved);
-    if (!moved) return FR_NOMEM;
-    memcpy(moved, g->nodes + made, count * sizeof *moved);
-    memmove(g->nodes + first + count, g->nodes + first, (made - first) * sizeof *moved);
-    memcpy(g->nodes + first, moved, count * sizeof *moved);
-    fr_free(moved);
-    for (size_t i = first; i < g->node_count; i++)
-        for (int k = 0; k < g->nodes[i]->nout; k++)
-            g->values[g->nodes[i]->out0 + k]->node = (int32_t)i;
-    return FR_OK;
-}
-
 static void name_merged(fr_graph *g, const group *s, fr_node *n) {
     size_t bytes = strlen(s->node[0]->name) + 16;
     char *name = fr_arena_alloc(g->arena, bytes);
@@ -151,7 +185,7 @@ static void use_slices(fr_graph *g, const group *s) {
     int64_t start = 0;
     int axis = fr_desc(g, s->out)->rank - 1;
     for (int i = 0; i < s->count; i++) {
-        int64_t n = g->values[s->node[i]->in[1]]->desc.dim[0];
+        int64_t n = rows_of(g, s->node[i]);
         fr_val part = fr_slice(g, s->out, axis, start, n);
         if (part == FR_NONE) return;
         fr_replace_uses(g, s->node[i]->out0, part);
@@ -159,13 +193,24 @@ static void use_slices(fr_graph *g, const group *s) {
     }
 }
 
+/* The linear with the stacked operands. */
+static fr_val whole_of(fr_graph *g, const group *s) {
+    const fr_node *n = s->node[0];
+    fr_val in[FR_NODE_INPUTS];
+    uint8_t attr[FR_ATTR_MAX];
+    memcpy(attr, n->attr, n->op->attr_bytes);
+    for (int i = 0; i < n->nin; i++) in[i] = is_stacked(n->op, i) ? stack(g, s, i) : n->in[i];
+    if (n->op == &fr_op_qlinear) {
+        fr_qlinear_attr *a = (fr_qlinear_attr *)(void *)attr;
+        for (int i = 1; i < s->count; i++) a->n += rows_of(g, s->node[i]);
+    }
+    return fr_emit(g, n->op, n->nin, in, attr);
+}
+
 static fr_status merge(fr_graph *g, const int32_t *uses, group *s) {
     size_t made = g->node_count;
     fr_node *glu = order_for_glu(g, uses, s);
-    s->weight = stack(g, s, 1);
-    s->bias = stack(g, s, 2);
-    s->out = fr_linear(g, s->x, s->weight, s->bias, FR_NONE,
-                       (fr_fn)fr_attr_of(s->node[0], "act", FR_FN_NONE));
+    s->out = whole_of(g, s);
     FR_TRY(fr_graph_check(g));
     name_merged(g, s, g->nodes[made]);
     if (glu) {
@@ -177,7 +222,7 @@ static fr_status merge(fr_graph *g, const int32_t *uses, group *s) {
     }
     FR_TRY(fr_graph_check(g));
     for (int i = 0; i < s->count; i++) s->node[i]->dead = true;
-    return move_nodes(g, made, s->first);
+    return fr_move_nodes(g, made, s->first);
 }
 
 static fr_status merge_all(fr_graph *g) {

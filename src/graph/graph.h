@@ -111,7 +111,8 @@ enum {
     FR_FUSE_LINEAR = 1,   /* linear or convolution + bias + activation + residual */
     FR_FUSE_NORM = 2,     /* norm + modulate */
     FR_FUSE_SIBLINGS = 4, /* linears of one input whose weights are parameters: q/k/v, gate/up */
-    FR_FUSE_ALL = 7,
+    FR_FUSE_ROWS = 8,     /* norm or gated unit + the rows in few bits that products make of it */
+    FR_FUSE_ALL = 15,
 };
 /* Rewrites in place; says how many nodes went away. Only for graphs that are not trained. */
 fr_status fr_fuse(fr_graph *g, unsigned what, int *removed);

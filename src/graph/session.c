@@ -125,6 +125,7 @@ fr_tensor *fr_session_tensor(fr_session *s, fr_val v) {
     if (!s || v <= 0 || (size_t)v >= s->value_count) return NULL;
     fr_value_kind kind = s->graph->values[v]->kind;
     if (kind != FR_VALUE_PARAM && kind != FR_VALUE_STATE) return NULL;
+    if (fr_session_is_apart(s, v) && fr_session_join(s, v)) return NULL;
     return s->bound[v].filled ? &s->bound[v].t : NULL;
 }
 

@@ -2,6 +2,7 @@
  *
  *     session.c  making and freeing, states, looking things up
  *     bind.c     parameters: from a store, from memory, at random; which are missing
+ *     whole.c    parameters made of others
  *     exec.c     plans by input shape, pointers into them, the loop that runs them */
 #ifndef FR_GRAPH_SESSION_H
 #define FR_GRAPH_SESSION_H
@@ -64,5 +65,15 @@ struct fr_session {
 
 fr_status fr_session_check_params(const fr_session *s); /* says which are missing */
 void fr_session_drop_plans(fr_session *s);
+
+/* Whether the parameter has values only in its parts, each where it is mapped. */
+bool fr_session_is_apart(const fr_session *s, fr_val v);
+/* Gives it memory of its own, with its parts inside. */
+fr_status fr_session_join(fr_session *s, fr_val v);
+fr_status fr_session_join_all(fr_session *s);
+fr_status fr_session_join_for(fr_session *s, const fr_plan *p); /* all that a run reads */
+/* op->pack of a step with parameters that are apart, and without keeping what it read; in: its operands. */
+fr_status fr_session_pack(fr_session *s, const fr_plan *p, const fr_step *step, fr_tensor *in,
+                          fr_call *c, void *out);
 
 #endif

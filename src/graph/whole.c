@@ -1,0 +1,125 @@
+/* whole.c: parameters that a pass has stacked from others (fr_value.part), in a session.
+ *
+ * While all parts lie in a mapped file the whole lies nowhere. Who packs its weights sees it for as long as that
+ * takes; for any other reader the parts are joined in memory of the session, and stay there. So stacked weights cost
+ * no second copy. */
+#include <string.h>
+
+#include "graph/session.h"
+
+bool fr_session_is_apart(const fr_session *s, fr_val v) {
+    return v != FR_NONE && s->graph->values[v]->parts && s->bound[v].filled && !s->bound[v].t.data;
+}
+
+static size_t row_bytes(const fr_tensor *whole) {
+    return whole->dim[0] ? fr_bytes(whole) / (size_t)whole->dim[0] : 0;
+}
+
+typedef struct join {
+    const fr_session *s;
+    const fr_value *whole;
+    const fr_tensor *desc;
+    uint8_t *to;
+} join;
+
+static void copy_part(void *arg, size_t item) {
+    const join *j = arg;
+    fr_val v = j->whole->part[item];
+    const fr_tensor *t = &j->s->bound[v].t;
+    size_t row = (size_t)j->s->graph->values[v]->whole_row;
+    if (t->data) fr_copy_contiguous(t, j->to + row * row_bytes(j->desc));
+}
+
+static void copy_parts(const fr_session *s, fr_val v, void *to) {
+    join j = {s, s->graph->values[v], &s->desc[v], to};
+    fr_pool_run(s->opts.pool, (size_t)j.whole->parts, copy_part, &j);
+}
+
+/* ---- for good ---- */
+
+fr_status fr_session_join(fr_session *s, fr_val v) {
+    fr_binding *b = &s->bound[v];
+    const fr_value *value = s->graph->values[v];
+    if (b->owned) return FR_OK;
+    void *data = fr_alloc(FR_MEM_WEIGHTS, fr_bytes(&s->desc[v]));
+    if (!data)
+        return fr_fail(FR_NOMEM, "There is no memory for the parameter '%s' of %zu bytes.",
+                       value->name, fr_bytes(&s->desc[v]));
+    copy_parts(s, v, data);
+    b->t = s->desc[v];
+    b->t.data = data;
+    b->owned = true;
+    for (int i = 0; i < value->parts; i++) {
+        fr_val p = value->part[i];
+        s->bound[p].t = s->desc[p];
+        s->bound[p].t.data =
+            (uint8_t *)data + (size_t)s->graph->values[p]->whole_row * row_bytes(&b->t);
+    }
+    s->epoch++;
+    return FR_OK;
+}
+
+fr_status fr_session_join_all(fr_session *s) {
+    for (fr_val v = 1; (size_t)v < s->value_count; v++) {
+        fr_val whole = s->graph->values[v]->whole;
+        if (whole != FR_NONE && s->bound[v].t.data) FR_TRY(fr_session_join(s, whole));
+    }
+    return FR_OK;
+}
+
+/* ---- for packing ---- */
+
+static fr_val value_of(const fr_plan *p, const fr_step *step, int input) {
+    int32_t place = step->in[input].place;
+    return place < 0 ? FR_NONE : fr_place_root(p, place)->value;
+}
+
+static bool packs(const fr_step *step, int input) {
+    return step->pack && step->op->pack_inputs >> input & 1;
+}
+
+/* Readers that do not pack want memory that stays. */
+fr_status fr_session_join_for(fr_session *s, const fr_plan *p) {
+    for (size_t i = 0; i < p->step_count; i++)
+        for (int k = 0; k < p->steps[i].nin; k++) {
+            fr_val v = value_of(p, &p->steps[i], k);
+            if (!packs(&p->steps[i], k) && fr_session_is_apart(s, v)) FR_TRY(fr_session_join(s, v));
+        }
+    for (size_t i = 0; i < p->graph->output_count; i++) {
+        int32_t place = p->outputs[i].place;
+        fr_val v = place < 0 ? FR_NONE : fr_place_root(p, place)->value;
+        if (fr_session_is_apart(s, v)) FR_TRY(fr_session_join(s, v));
+    }
+    return FR_OK;
+}
+
+/* What was read for packing is not read again: its pages come from the file if it is after all. */
+static void forget(const fr_session *s, fr_val v) {
+    const fr_value *value = s->graph->values[v];
+    const fr_tensor *t = &s->bound[v].t;
+    for (int i = 0; i < value->parts; i++) forget(s, value->part[i]);
+    if (t->data && !s->bound[v].owned) fr_map_forget(t->data, fr_bytes(t));
+}
+
+fr_status fr_session_pack(fr_session *s, const fr_plan *p, const fr_step *step, fr_tensor *in,
+                          fr_call *c, void *out) {
+    void *lent[32] = {0};
+    fr_status st = FR_OK;
+    for (int i = 0; i < step->nin && i < 32 && !st; i++) {
+        fr_val v = packs(step, i) ? value_of(p, step, i) : FR_NONE;
+        if (!fr_session_is_apart(s, v)) continue;
+        lent[i] = fr_alloc_array(FR_MEM_OTHER, fr_bytes(&s->desc[v]), 1);
+        if (!lent[i]) st = FR_NOMEM;
+        if (lent[i]) copy_parts(s, v, lent[i]);
+        in[i].data = lent[i] ? (uint8_t *)lent[i] + step->in[i].offset : NULL;
+    }
+    if (!st) st = step->op->pack(c, out);
+    for (int i = 0; i < step->nin && i < 32; i++) {
+        fr_val v = packs(step, i) ? value_of(p, step, i) : FR_NONE;
+        if (v != FR_NONE) forget(s, v);
+        if (!lent[i]) continue;
+        in[i].data = NULL;
+        fr_free(lent[i]);
+    }
+    return st;
+}
