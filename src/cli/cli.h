@@ -33,6 +33,7 @@ extern const fr_command fr_command_demo;
 extern const fr_command fr_command_train;
 extern const fr_command fr_command_eval;
 extern const fr_command fr_command_outliers;
+extern const fr_command fr_command_quantize;
 extern const fr_command fr_command_world;
 
 #endif

@@ -1,0 +1,36 @@
+/* quantize.h: what the files of `frugal quantize` share: the call, and the texts that it takes. */
+#ifndef FR_CLI_QUANTIZE_H
+#define FR_CLI_QUANTIZE_H
+
+#include "cli/cli.h"
+#include "eval/eval.h"
+#include "model/model.h"
+
+typedef struct fr_quantize_call {
+    const char *model, *out, *json;
+    const char *calibrate; /* NULL: lines of the world of text */
+    int64_t samples, tokens,
+        evaluate;  /* evaluate: tokens; -1: as many as the model's size allows */
+    double memory; /* bytes; 0: no limit */
+    uint64_t seed;
+    bool chosen_smooth, chosen_keys; /* the call says, not the model's shape */
+    fr_quantizing o;
+} fr_quantize_call;
+
+/* Texts of ids, one behind the other. */
+typedef struct fr_texts {
+    fr_tokens ids;
+    int32_t *length;
+    int32_t *given; /* so many of them are given, not foretold */
+    size_t count, cap, given_cap;
+} fr_texts;
+void fr_texts_free(fr_texts *t);
+
+/* Texts to calibrate on and, apart from them, texts to measure on. */
+fr_status fr_quantize_texts(const fr_quantize_call *c, const fr_model *m, fr_texts *calibrate,
+                            fr_texts *measure);
+/* How unexpected texts are, with keys and values as the model has them: whole, and what is not given alone. */
+fr_status fr_quantize_weigh(const fr_model *m, const fr_texts *t, fr_pool *pool, fr_surprise *whole,
+                            fr_surprise *answers);
+
+#endif

@@ -1,0 +1,206 @@
+/* quantize_text.c: the texts of `frugal quantize`: to calibrate on, and others to see what it cost.
+ *
+ * Of a file the first nine tenths are for calibration, in pieces that lie evenly in it, and the rest is for measuring.
+ * Without a file both are lines of the world of text, of different splits. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/quantize.h"
+
+enum { ROOM = 4096, MOST_TEXT = 1 << 30 };
+
+void fr_texts_free(fr_texts *t) {
+    fr_free(t->ids.ids);
+    fr_free(t->length);
+    fr_free(t->given);
+    *t = (fr_texts){0};
+}
+
+/* What was added to the ids since `first` is a text. */
+static fr_status end_text(fr_texts *t, size_t first, size_t given) {
+    FR_TRY(fr_grow((void **)&t->length, &t->cap, t->count + 1, sizeof *t->length));
+    FR_TRY(fr_grow((void **)&t->given, &t->given_cap, t->count + 1, sizeof *t->given));
+    t->length[t->count] = (int32_t)(t->ids.count - first);
+    t->given[t->count++] = (int32_t)given;
+    return FR_OK;
+}
+
+static fr_status add_ids(fr_texts *t, const int32_t *ids, size_t count) {
+    size_t first = t->ids.count;
+    for (size_t i = 0; i < count; i++) FR_TRY(fr_tokens_add(&t->ids, ids[i]));
+    return end_text(t, first, 0);
+}
+
+/* ---- lines of the world ---- */
+
+static fr_status add_line(const fr_tokenizer *k, const fr_line *l, int64_t most, fr_texts *t) {
+    size_t first = t->ids.count, prompt = (size_t)l->prompt;
+    if (fr_tokenizer_bos(k) >= 0) FR_TRY(fr_tokens_add(&t->ids, fr_tokenizer_bos(k)));
+    FR_TRY(fr_tokenizer_encode(k, l->text, prompt, 0, &t->ids));
+    size_t given = t->ids.count - first;
+    FR_TRY(fr_tokenizer_encode(k, l->text + prompt, (size_t)l->bytes - prompt, 0, &t->ids));
+    if (fr_tokenizer_eos(k) >= 0) FR_TRY(fr_tokens_add(&t->ids, fr_tokenizer_eos(k)));
+    if ((int64_t)(t->ids.count - first) <= most) return end_text(t, first, given);
+    t->ids.count = first;
+    return FR_OK;
+}
+
+static fr_status add_lines(const fr_tokenizer *k, fr_line_split split, uint64_t seed, int64_t most,
+                           int64_t tokens, fr_texts *t) {
+    fr_line line;
+    for (uint64_t i = 0; (int64_t)t->ids.count < tokens && i < 10000000; i++) {
+        fr_line_make(seed, i, -1, split, &line);
+        FR_TRY(add_line(k, &line, most, t));
+    }
+    return FR_OK;
+}
+
+/* ---- a file ---- */
+
+static bool holds_ids(const char *text) {
+    return text[strspn(text, "0123456789, \t\r\n[]")] == 0 && text[strcspn(text, "0123456789")];
+}
+
+static fr_status read_ids(const char *text, const char *file, fr_tokens *ids) {
+    for (const char *p = text; *(p += strcspn(p, "0123456789"));) {
+        char *end;
+        unsigned long id = strtoul(p, &end, 10);
+        if (id > INT32_MAX)
+            return fr_fail(FR_FORMAT, "%s holds the token %.20s, which no model has.", file, p);
+        FR_TRY(fr_tokens_add(ids, (int32_t)id));
+        p = end;
+    }
+    return FR_OK;
+}
+
+static fr_status read_file(const char *file, const fr_tokenizer *k, fr_tokens *ids) {
+    char *text;
+    size_t bytes;
+    FR_TRY(fr_read_file(file, MOST_TEXT, &text, &bytes));
+    fr_status st = FR_OK;
+    if (!bytes)
+        st = fr_fail(FR_INVALID, "%s is empty, and nothing can be calibrated on it.", file);
+    else if (holds_ids(text) && strlen(text) == bytes)
+        st = read_ids(text, file, ids);
+    else
+        st = fr_tokenizer_encode(k, text, bytes, FR_ENCODE_BOS, ids);
+    fr_free(text);
+    return st;
+}
+
+/* Pieces of `length` tokens that lie evenly in ids. */
+static fr_status cut(const int32_t *ids, int64_t count, int64_t length, int64_t pieces,
+                     fr_texts *t) {
+    int64_t all = FR_MAX_OF(count / length, (int64_t)1), n = FR_MIN(all, pieces);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = i * all / n * length;
+        FR_TRY(add_ids(t, ids + at, (size_t)FR_MIN(length, count - at)));
+    }
+    return FR_OK;
+}
+
+static fr_status from_file(const fr_quantize_call *c, const fr_tokenizer *k, int64_t length,
+                           fr_texts *calibrate, fr_texts *measure) {
+    fr_tokens ids = {0};
+    fr_status st = read_file(c->calibrate, k, &ids);
+    int64_t n = (int64_t)ids.count, first = n - n / 10;
+    if (!st && n < 2) st = fr_fail(FR_INVALID, "%s holds less than two tokens.", c->calibrate);
+    if (!st) st = cut(ids.ids, first, length, c->samples, calibrate);
+    if (!st && c->evaluate > 0 && n - first > 1)
+        st = cut(ids.ids + first, n - first, length, (c->evaluate + length - 1) / length, measure);
+    fr_free(ids.ids);
+    return st;
+}
+
+fr_status fr_quantize_texts(const fr_quantize_call *c, const fr_model *m, fr_texts *calibrate,
+                            fr_texts *measure) {
+    int64_t length = FR_MIN(c->tokens, m->decoder.context);
+    fr_tokenizer *k;
+    FR_TRY(fr_tokenizer_open(m->path, &k));
+    fr_status st = FR_OK;
+    if (c->calibrate) st = from_file(c, k, length, calibrate, measure);
+    if (!c->calibrate)
+        st = add_lines(k, FR_LINES_TRAIN, c->seed, length, c->samples * length, calibrate);
+    if (!st && !c->calibrate)
+        st = add_lines(k, FR_LINES_HELD_OUT, c->seed, length, c->evaluate, measure);
+    fr_tokenizer_free(k);
+    return st;
+}
+
+/* ---- weighing ---- */
+
+typedef struct place {
+    int32_t length, given;
+    int64_t at;
+} place;
+
+static int by_length(const void *a, const void *b) {
+    const place *x = a, *y = b;
+    if (x->length != y->length) return x->length < y->length ? -1 : 1;
+    return x->at < y->at ? -1 : 1;
+}
+
+typedef struct weighing {
+    fr_weigher *w;
+    const fr_texts *t;
+    place *place;
+    int32_t *ids, *target[FR_WEIGHER_SETS];
+} weighing;
+
+static fr_status weigh_rows(const weighing *w, const place *p, int64_t rows, int64_t width,
+                            fr_surprise *const sum[FR_WEIGHER_SETS]) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < width; i++) {
+            const int32_t *ids = w->t->ids.ids + p[r].at, n = p[r].length;
+            int64_t to = r * width + i;
+            bool counts = i + 1 < n, given = i + 1 < p[r].given;
+            w->ids[to] = ids[FR_MIN(i, (int64_t)n - 1)];
+            w->target[0][to] = counts && given ? ids[i + 1] : -1;
+            w->target[1][to] = counts && !given ? ids[i + 1] : -1;
+        }
+    const int32_t *const target[] = {w->target[0], w->target[1]};
+    return fr_weigher_add(w->w, rows, width, w->ids, target, sum);
+}
+
+static fr_status weigh_all(const weighing *w, int64_t room, fr_surprise *const sum[2]) {
+    int64_t at = 0;
+    for (size_t i = 0; i < w->t->count; at += w->t->length[i++])
+        w->place[i] = (place){w->t->length[i], w->t->given[i], at};
+    qsort(w->place, w->t->count, sizeof *w->place, by_length);
+    for (size_t i = 0, end; i < w->t->count; i = end) {
+        int64_t width = 0;
+        for (end = i; end < w->t->count; end++) {
+            int64_t wide = (int64_t)fr_round_up((size_t)w->place[end].length, 16);
+            if (width && wide * (int64_t)(end - i + 1) > room) break;
+            width = wide;
+        }
+        FR_TRY(fr_interrupt_check());
+        FR_TRY(weigh_rows(w, w->place + i, (int64_t)(end - i), width, sum));
+    }
+    return FR_OK;
+}
+
+fr_status fr_quantize_weigh(const fr_model *m, const fr_texts *t, fr_pool *pool, fr_surprise *whole,
+                            fr_surprise *answers) {
+    int64_t longest = 16;
+    for (size_t i = 0; i < t->count; i++)
+        longest = FR_MAX_OF(longest, (int64_t)fr_round_up((size_t)t->length[i], 16));
+    int64_t room = FR_MAX_OF(longest, (int64_t)ROOM);
+    weighing w = {.t = t};
+    fr_surprise given = {0};
+    *whole = *answers = (fr_surprise){0};
+    FR_TRY(fr_weigher_new(m, m->pages, longest, room, pool, &w.w));
+    w.place = fr_alloc_array(FR_MEM_OTHER, t->count + 1, sizeof *w.place);
+    w.ids = fr_alloc_array(FR_MEM_OTHER, 3 * (size_t)room, sizeof *w.ids);
+    fr_status st = w.place && w.ids ? FR_OK : FR_NOMEM;
+    if (!st) {
+        w.target[0] = w.ids + room, w.target[1] = w.ids + 2 * room;
+        st = weigh_all(&w, room, (fr_surprise *[]){&given, answers});
+    }
+    fr_weigher_free(w.w);
+    fr_free(w.place);
+    fr_free(w.ids);
+    *whole = *answers;
+    whole->nats += given.nats, whole->tokens += given.tokens;
+    return st;
+}
