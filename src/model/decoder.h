@@ -129,8 +129,8 @@ int64_t fr_decoder_window(const fr_decoder *m, int64_t layer);
 int64_t fr_decoder_params(const fr_decoder *m);
 double fr_decoder_train_flops(const fr_decoder *m, int64_t tokens);
 /* The start of what is not yet bound: normal, deviation 1 / sqrt(in), of the embedding 0.05, of what leads back
- * into the residual stream / sqrt(2 layers); norms as if they were not there; biases 0; of adapters A normal with deviation 1 / sqrt(in), B zero.
- * A model with new adapters: init first, then fr_session_load of the base. */
+ * into the residual stream / sqrt(2 layers); norms as if they were not there, biases 0; of adapters A normal with
+ * deviation 1 / sqrt(in), B zero. A model with new adapters: init first, then fr_session_load of the base. */
 fr_status fr_decoder_init(fr_session *s, const fr_graph *g, const fr_decoder *m, uint64_t seed);
 
 #endif

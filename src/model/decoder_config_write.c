@@ -95,8 +95,9 @@ static bool write_part(fr_json *c, const fr_decoder *m) {
 
 static bool write_rope(fr_json *c, const fr_decoder *m) {
     bool good = put(c, "rope_theta", real(m->rope.theta)) && write_part(c, m);
-    if (good && m->family == FR_FAMILY_PHI3 && m->rope.original)
-        good = put(c, "original_max_position_embeddings", json_integer(m->rope.original));
+    if (good && m->family == FR_FAMILY_PHI3 && m->rope.stretch != FR_STRETCH_NONE)
+        good = put(c, "original_max_position_embeddings",
+                   json_integer(m->rope.original ? m->rope.original : m->context));
     if (m->rope.stretch == FR_STRETCH_NONE) return good && put(c, "rope_scaling", json_null());
     fr_json *r = json_object();
     good = good && r && write_stretch(r, m) && put(c, "rope_scaling", json_incref(r));
@@ -126,7 +127,8 @@ static bool write_types(fr_json *c, const fr_decoder *m) {
 /* A whole number where that gives the same scale; transformers wants one. */
 static fr_json *scalar(float scale) {
     const double x = 1 / ((double)scale * (double)scale), near = round(x);
-    return (float)(1 / sqrt(near)) == scale ? json_integer((json_int_t)near) : json_real(x);
+    return near < 1e9 && (float)(1 / sqrt(near)) == scale ? json_integer((json_int_t)near)
+                                                          : json_real(x);
 }
 
 static bool write_gemma(fr_json *c, const fr_decoder *m) {

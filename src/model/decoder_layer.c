@@ -118,10 +118,11 @@ static void queries_keys_values(const dec_build *b, fr_val x, fr_val out[3]) {
 
 static fr_val turn(const dec_build *b, fr_val x, fr_val pos) {
     const fr_decoder *m = b->m;
+    const float scale = fr_rotation_attention(m);
     fr_rope_opts o = {.theta = m->rope.theta,
                       .inv_freq = b->freq,
                       .axis_dim = {(int32_t)m->rope.turned},
-                      .scale = fr_rotation_attention(m)};
+                      .scale = scale == 1 ? 0 : scale};
     if (m->rope.stretch == FR_STRETCH_LONG) {
         o.original = (int32_t)(m->rope.original ? m->rope.original : m->context);
         if (b->cache) o.length = b->cache->most != FR_NONE ? b->cache->most : b->cache->length;
