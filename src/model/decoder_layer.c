@@ -5,6 +5,8 @@
  * node stands in a scope of the name that its parameters have in Hugging Face's files. */
 #include "model/decoder_build.h"
 
+#include <string.h>
+
 #include "format/format.h"
 
 void dec_enter(const dec_build *b, const char *before, const char *name) {
@@ -36,37 +38,59 @@ static fr_val adapted(const dec_build *b, const char *name, int64_t rows, int64_
     return y;
 }
 
-/* The weight that parameters of the scope now open make up, when the store holds it in few bits that have a product:
- * its parts are parameters "weight.codes" and so on. */
-bool dec_few_bits(const dec_build *b, fr_qweight *out) {
+/* The matrix "weight" of the open scope, when the store holds it in few bits. */
+static bool held(const dec_build *b, fr_quantized *q) {
     char name[192];
     if (!b->o || !b->o->store) return false;
     snprintf(name, sizeof name, "%s.weight", b->g->scope);
-    fr_quantized q;
     if (!fr_quantized_is(b->o->store, name)) return false;
-    fr_status st = fr_quantized_open(b->o->store, name, &q);
-    if (st) {
-        fr_emit_fail(b->g, st);
-        return false;
-    }
-    if (!fr_qlinear_takes(q.format->name, q.rows, q.cols)) return false; /* decoded when loaded */
+    fr_status st = fr_quantized_open(b->o->store, name, q);
+    if (st) fr_emit_fail(b->g, st);
+    return st == FR_OK;
+}
+
+static fr_val part(const dec_build *b, const fr_quantized *q, int i) {
+    char name[64];
+    snprintf(name, sizeof name, "weight.%s", q->format->part_name[i]);
+    return fr_param(b->g, name, q->part[i].dtype, q->part[i].rank, q->part[i].dim);
+}
+
+/* The weight that parameters of the scope now open make up, when the store holds it in few bits that have a product:
+ * its parts are parameters "weight.codes" and so on. What has none is decoded when it is loaded. */
+bool dec_few_bits(const dec_build *b, fr_qweight *out) {
+    fr_quantized q;
+    if (!held(b, &q) || !fr_qlinear_takes(q.format->name, q.rows, q.cols)) return false;
     *out = (fr_qweight){.format = q.format->name, .n = q.rows, .k = q.cols};
-    for (int i = 0; i < q.format->parts; i++) {
-        snprintf(name, sizeof name, "weight.%s", q.format->part_name[i]);
-        out->part[i] = fr_param(b->g, name, q.part[i].dtype, q.part[i].rank, q.part[i].dim);
-    }
+    for (int i = 0; i < q.format->parts; i++) out->part[i] = part(b, &q, i);
+    return true;
+}
+
+/* The same of a weight whose columns have an order of their own (GPTQ's desc_act): x is brought into it first. */
+static bool in_other_order(const dec_build *b, fr_qweight *out, fr_val *x) {
+    static const char end[] = "-perm";
+    char format[32];
+    fr_quantized q;
+    if (!held(b, &q)) return false;
+    size_t length = strlen(q.format->name), less = sizeof end - 1;
+    if (length <= less || strcmp(q.format->name + length - less, end)) return false;
+    snprintf(format, sizeof format, "%.*s", (int)(length - less), q.format->name);
+    const fr_qformat *straight = fr_format_find(format);
+    if (!straight || !fr_qlinear_takes(format, q.rows, q.cols)) return false;
+    *out = (fr_qweight){.format = straight->name, .n = q.rows, .k = q.cols};
+    for (int i = 0; i < straight->parts; i++) out->part[i] = part(b, &q, i);
+    *x = fr_gather(b->g, *x, part(b, &q, straight->parts), fr_desc(b->g, *x)->rank - 1);
     return true;
 }
 
 fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
                    fr_val x, fr_val residual) {
     fr_qweight q;
-    fr_val y, plus = FR_NONE;
+    fr_val y, plus = FR_NONE, in = x;
     dec_enter(b, "", name);
     if (bias) plus = fr_param(b->g, "bias", b->type, 1, (int64_t[]){rows});
-    if (dec_few_bits(b, &q)) {
+    if (dec_few_bits(b, &q) || in_other_order(b, &q, &in)) {
         fr_qlinear_opts opts = {.bias = plus, .residual = residual};
-        y = fr_qlinear(b->g, x, &q, &opts, NULL);
+        y = fr_qlinear(b->g, in, &q, &opts, NULL);
     } else {
         y = fr_linear(b->g, x, dec_matrix(b, "weight", rows, cols), plus, residual, FR_FN_NONE);
     }

@@ -31,6 +31,7 @@ static const known all_known[] = {
     {&fr_uint4_z_g32, FR_Q_W4A16, 0},
     {&fr_uint4_z_g64, FR_Q_W4A16, 0},
     {&fr_uint4_z_g128, FR_Q_W4A16, 0},
+    {&fr_q4_0, FR_Q_W4A16, 0},
     {&fr_fp8_128x128, FR_Q_FP8, 0},
     {&fr_fp8_e4m3_tensor, FR_Q_FP8, 0},
     {&fr_fp8_e5m2_tensor, FR_Q_FP8, 0},
@@ -66,6 +67,7 @@ static const char *way_out(const fr_qformat *f) {
     if (has(f->name, "-row")) return "quantize it in groups, as uint4-z-g128";
     if (has(f->name, "mxfp4")) return "quantize it as nvfp4";
     if (has(f->name, "int2")) return "it is for caches; quantize weights to 4 bits, as int4-g64";
+    if (!strcmp(f->part_name[0], "blocks")) return "decode it and use a linear of floats";
     if (has(f->name, "uint8"))
         return "quantize it as int8-channel, or decode it and use a linear of floats";
     return "it is for activations; quantize weights as int8-channel, int4-g64 or fp8-128x128";
@@ -118,12 +120,29 @@ typedef struct job {
     char *out;
 } job;
 
+/* Of Q4_0 (format/ggml.c): a block of 32 is its scale and 16 bytes with value i low and value i + 16 high; neighbours
+ * come together. */
+enum { Q4_0_BYTES = 18, Q4_0_VALUES = 32 };
+
+static void take_q4_0(const uint8_t *block, int64_t blocks, uint8_t *to) {
+    for (; blocks > 0; blocks--, block += Q4_0_BYTES, to += 16) {
+        const uint8_t *from = block + 2;
+        for (int i = 0; i < 8; i++) {
+            to[i] = (uint8_t)((from[2 * i] & 15) | from[2 * i + 1] << 4);
+            to[8 + i] = (uint8_t)(from[2 * i] >> 4 | (from[2 * i + 1] & 240));
+        }
+    }
+}
+
 /* Bytes of a row of codes, k0 .. k0 + count - 1; k0 is a multiple of CHUNK. Zeros past its end. */
 static void take(const job *j, int64_t row, int64_t k0, int64_t count, uint8_t *to, size_t room) {
     const fr_tensor *codes = &j->q->part[0];
     const uint8_t *from = (const uint8_t *)codes->data + row * codes->dim[1];
     size_t bytes = (size_t)(j->whole ? count : (count + 1) / 2);
-    memcpy(to, from + (j->whole ? k0 : k0 / 2), bytes);
+    if (j->q->format == &fr_q4_0)
+        take_q4_0(from + k0 / Q4_0_VALUES * Q4_0_BYTES, count / Q4_0_VALUES, to);
+    else
+        memcpy(to, from + (j->whole ? k0 : k0 / 2), bytes);
     memset(to + bytes, 0, room - bytes);
 }
 
@@ -206,6 +225,18 @@ static void spread_groups(const job *j, const fr_tensor *part, int64_t col, int 
     }
 }
 
+/* The f16 at the head of each block. */
+static void q4_0_groups(const job *j, int64_t col, int cols, char *panel) {
+    const fr_qpanel *p = &j->w->panel;
+    const fr_tensor *blocks = &j->q->part[0];
+    for (int i = 0; i < cols; i++) {
+        const uint8_t *from = (const uint8_t *)blocks->data + (col + i) * blocks->dim[1];
+        char *to = panel + p->scales + (size_t)i * 2;
+        for (int64_t g = 0; g < blocks->dim[1] / Q4_0_BYTES; g++)
+            memcpy(to + (size_t)g * p->scale_bytes, from + g * Q4_0_BYTES, 2);
+    }
+}
+
 static void w4a8_groups(const job *j, int64_t col, int cols, char *panel) {
     const fr_qpanel *p = &j->w->panel;
     spread_groups(j, &j->q->part[2], col, cols, panel + p->scales);
@@ -235,7 +266,9 @@ static void pack_groups(const job *j, int64_t col, int cols, char *panel) {
     const fr_qpanel *p = &j->w->panel;
     if (p->kind == FR_Q_W4A8_G128) w4a8_groups(j, col, cols, panel);
     if (p->kind == FR_Q_FP8) fp8_groups(j, col, cols, panel);
-    if (p->kind == FR_Q_W4A4 || p->kind == FR_Q_NVFP4 || p->kind == FR_Q_W4A16)
+    if (j->q->format == &fr_q4_0)
+        q4_0_groups(j, col, cols, panel);
+    else if (p->kind == FR_Q_W4A4 || p->kind == FR_Q_NVFP4 || p->kind == FR_Q_W4A16)
         spread_groups(j, &j->q->part[1], col, cols, panel + p->scales);
     if (p->kind != FR_Q_W4A16) return;
     if (j->q->format->parts > 2)

@@ -65,13 +65,9 @@ static void path_of(const char *name, char out[512]) {
     snprintf(out, 512, "%s/golden/model/gguf/%s.gguf", FR_TESTS_DIR, name);
 }
 
-static const char *const names[] = {"every_type", "llama3", "qwen2",  "qwen3",
-                                    "gemma2",     "phi3",   "mixtral"};
-
 /* In f32, decoded: the same function. As products in few bits, and all in bf16: near it. */
-static void test_logits(void **state) {
-    (void)state;
-    for (size_t i = 0; i < FR_COUNT(names); i++) {
+static void check_logits(const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++) {
         char path[512];
         fr_model m;
         path_of(names[i], path);
@@ -88,6 +84,33 @@ static void test_logits(void **state) {
     }
 }
 
+static void test_logits(void **state) {
+    (void)state;
+    static const char *const names[] = {"every_type", "llama3", "qwen2", "qwen3", "gemma2", "phi3"};
+    check_logits(names, FR_COUNT(names));
+}
+
+/* Stacked experts become matrices of their own. */
+static void test_experts(void **state) {
+    (void)state;
+    char path[512], name[128];
+    fr_model m;
+    path_of("mixtral", path);
+    ok(fr_model_open(path, &m));
+    assert_true(m.decoder.family == FR_FAMILY_MIXTRAL && m.decoder.experts == 4 &&
+                m.decoder.chosen == 2);
+    for (int e = 0; e < 4; e++)
+        for (int w = 1; w <= 3; w++) {
+            fr_quantized q;
+            snprintf(name, sizeof name, "model.layers.0.block_sparse_moe.experts.%d.w%d.weight", e,
+                     w);
+            ok(fr_quantized_open(m.store, name, &q));
+            assert_true(q.format == (w == 1 ? &fr_q4_0 : &fr_q8_0));
+        }
+    assert_non_null(fr_store_find(m.store, "model.layers.0.block_sparse_moe.gate.weight.blocks"));
+    fr_model_close(&m);
+}
+
 /* Weights stay in the mapping, but for the rows of q and k; each has its Hugging Face's name. */
 static void test_store(void **state) {
     (void)state;
@@ -96,15 +119,15 @@ static void test_store(void **state) {
     path_of("every_type", path);
     ok(fr_model_open(path, &m));
     size_t owned = fr_memory_stat(FR_MEM_WEIGHTS).now;
-    assert_true(owned > 0 && owned < 4 * 32 * 256 * 2);
+    assert_true(owned > 0 && owned < (32 + 16) * 256 * 2);
     assert_true(fr_quantized_is(m.store, "model.embed_tokens.weight"));
     assert_true(fr_quantized_is(m.store, "model.layers.0.self_attn.q_proj.weight"));
     assert_string_equal(
         json_string_value(fr_json_get(fr_store_metadata(m.store),
-                                      "frugal.format.model.layers.1.mlp.gate_proj.weight")),
-        "q8_0 32 256");
+                                      "frugal.format.model.layers.0.mlp.gate_proj.weight")),
+        "q4_1 32 256");
     const fr_tensor *norm =
-        fr_store_find(m.store, "model.layers.1.post_attention_layernorm.weight");
+        fr_store_find(m.store, "model.layers.0.post_attention_layernorm.weight");
     assert_true(norm && norm->dtype == FR_F32);
     assert_true(m.decoder.bos == 0 && m.decoder.eos_count == 1 && m.decoder.eos[0] == 1);
     assert_true(!m.decoder.tied && m.decoder.head_dim == 8 && m.decoder.context == 64);
@@ -210,9 +233,8 @@ static int close_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits),
-        cmocka_unit_test(test_store),
-        cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_logits),     cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_store),      cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_vocabulary),
     };
     return cmocka_run_group_tests(tests, open_data, close_data);

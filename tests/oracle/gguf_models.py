@@ -154,12 +154,9 @@ def write(name, arch, kind, types=lambda name: Q.Q8_0, keys=None, factors=None, 
 
 
 EVERY = {"token_embd.weight": Q.Q6_K, "output.weight": Q.Q4_K,
-         "blk.0.attn_q.weight": Q.Q4_K, "blk.0.attn_k.weight": Q.Q5_K, "blk.0.attn_v.weight": Q.Q6_K,
-         "blk.0.attn_output.weight": Q.Q4_0, "blk.0.ffn_gate.weight": Q.Q4_1, "blk.0.ffn_up.weight": Q.Q5_0,
-         "blk.0.ffn_down.weight": Q.Q5_1,
-         "blk.1.attn_q.weight": Q.Q4_0, "blk.1.attn_k.weight": Q.BF16, "blk.1.attn_v.weight": Q.F32,
-         "blk.1.attn_output.weight": Q.Q8_0, "blk.1.ffn_gate.weight": Q.Q8_0, "blk.1.ffn_up.weight": Q.F16,
-         "blk.1.ffn_down.weight": Q.Q4_1}
+         "blk.0.attn_q.weight": Q.Q4_0, "blk.0.attn_k.weight": Q.Q5_K, "blk.0.attn_v.weight": Q.F16,
+         "blk.0.attn_output.weight": Q.Q8_0, "blk.0.ffn_gate.weight": Q.Q4_1, "blk.0.ffn_up.weight": Q.Q5_0,
+         "blk.0.ffn_down.weight": Q.Q5_1}
 SMALL = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2)
 
 
@@ -205,10 +202,10 @@ def scaling(kind, factor, original=0, attention=0, window=0):
 def main():
     os.makedirs(OUT, exist_ok=True)
     write("every_type", "llama", "llama", types=EVERY.get, hidden_size=256, intermediate_size=32,
-          num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5)
+          num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5)
     rope = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                 original_max_position_embeddings=32, rope_theta=500.0)
-    write("llama3", "llama", "llama", factors={"rope_freqs.weight": llama3_factors(500.0, 8, 8.0, 1.0, 4.0, 32)},
+    write("llama3", "llama", "llama", types=lambda name: Q.BF16 if "attn" in name else Q.Q8_0, factors={"rope_freqs.weight": llama3_factors(500.0, 8, 8.0, 1.0, 4.0, 32)},
           seed=2, rope_parameters=rope, tie_word_embeddings=True, **SMALL)
     write("qwen2", "qwen2", "qwen2", keys=scaling("linear", 4.0), seed=3, tie_word_embeddings=True,
           rope_parameters=dict(rope_type="linear", factor=4.0, rope_theta=1e6), **SMALL)

@@ -1,0 +1,214 @@
+/* test_packed.c: checkpoints that AWQ, GPTQ and QServe packed (tests/oracle/packed_models.py) give the logits that
+ * transformers gets from what they mean; FP8 and INT8 with their scales are taken as they are; what cannot be read is
+ * refused with a sentence. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "format/format.h"
+#include "model/model.h"
+
+static void ok(fr_status st) {
+    if (st) fail_msg("%s", fr_message());
+}
+
+static fr_store *golden;
+
+static double apart(const fr_model *m, const fr_decoder_opts *o, const char *name) {
+    char key[64];
+    int32_t pos[16];
+    fr_session *s;
+    fr_graph *g = fr_graph_new();
+    snprintf(key, sizeof key, "%s.ids", name);
+    const fr_tensor *ids = fr_store_find(golden, key);
+    snprintf(key, sizeof key, "%s.logits", name);
+    const fr_tensor *logits = fr_store_find(golden, key);
+    fr_val in = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, 16});
+    fr_val at = fr_input(g, "pos", FR_I32, 2, (int64_t[]){16, 1});
+    fr_val body = fr_decoder_body(g, &m->decoder, o, in, at);
+    fr_output(g, "logits", fr_decoder_logits(g, &m->decoder, o, body));
+    /* Out of order, and yet in few bits: the order is read, and the codes. */
+    if (!strcmp(name, "gptq") && o->store)
+        assert_true(fr_graph_find(g, "model.layers.0.self_attn.q_proj.weight.order") != FR_NONE);
+    ok(fr_session_new_with(g, &(fr_session_opts){0}, &s));
+    ok(fr_session_load(s, m->store));
+    for (int32_t i = 0; i < 16; i++) pos[i] = i;
+    fr_tensor inputs[] = {*ids, fr_tensor_make(FR_I32, 2, (int64_t[]){16, 1}, pos)};
+    ok(fr_session_run(s, inputs, 2));
+    const fr_tensor *y = fr_session_output(s, "logits");
+    const float *b = logits->data;
+    float *a = malloc((size_t)fr_values(y) * sizeof *a);
+    ok(fr_tensor_to_f32(y, a));
+    double d = 0, sum = 0;
+    for (int64_t i = 0; i < fr_values(logits); i++) {
+        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        sum += (double)b[i] * (double)b[i];
+    }
+    free(a);
+    fr_session_free(s);
+    fr_graph_free(g);
+    return sqrt(d / sum);
+}
+
+static const char *format_of(const fr_model *m, const char *name) {
+    char key[160];
+    snprintf(key, sizeof key, "frugal.format.model.layers.0.%s.weight", name);
+    const char *text = json_string_value(fr_json_get(fr_store_metadata(m->store), key));
+    return text ? text : "none";
+}
+
+static void starts(const char *text, const char *with) {
+    if (strncmp(text, with, strlen(with))) fail_msg("\"%s\" instead of \"%s\"", text, with);
+}
+
+static void test_logits(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *attention, *mlp;
+        double most; /* in few bits: activations of 8 bits cost more than bf16 */
+    } cases[] = {{"awq", "uint4-z-g32 ", "uint4-z-g32 ", 3e-2},
+                 {"gptq", "uint4-z-g32-perm ", "uint4-z-g32 ", 3e-2},
+                 {"qserve", "qoq-channel ", "qoq-", 5e-2}};
+    for (size_t i = 0; i < FR_COUNT(cases); i++) {
+        char path[512];
+        fr_model m;
+        snprintf(path, sizeof path, "%s/golden/model/packed/%s", FR_TESTS_DIR, cases[i].name);
+        ok(fr_model_open(path, &m));
+        starts(format_of(&m, "self_attn.q_proj"), cases[i].attention);
+        starts(format_of(&m, "mlp.down_proj"), cases[i].mlp);
+        fr_decoder_opts exact = {.weights = FR_F32}, few = {.weights = FR_BF16, .store = m.store};
+        double a = apart(&m, &exact, cases[i].name), b = apart(&m, &few, cases[i].name);
+        print_message("%-8s f32 %.2g, few bits and bf16 %.2g\n", cases[i].name, a, b);
+        if (!(a < 1e-4 && b < cases[i].most)) fail_msg("%s is too far away", cases[i].name);
+        fr_model_close(&m);
+    }
+}
+
+/* ---- folders made here ---- */
+
+static char dir[64];
+
+#define CONFIG                                                                                     \
+    "\"model_type\": \"llama\", \"vocab_size\": 8, \"hidden_size\": 32, \"intermediate_size\": "   \
+    "32, \"num_hidden_layers\": 1, \"num_attention_heads\": 2"
+
+static void put_config(const char *more) {
+    char path[128], text[600];
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    snprintf(text, sizeof text, "{" CONFIG "%s}", more);
+    ok(fr_write_file(path, text, strlen(text)));
+}
+
+static void put_tensors(const fr_named_tensor *list, size_t count) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    ok(fr_safetensors_write(path, list, count, NULL, 0));
+}
+
+#define Q "model.layers.0.self_attn.q_proj."
+
+/* A matrix in FP8 blocks, and one in INT8, become what they would be when we quantize. */
+static void test_scales_beside(void **state) {
+    (void)state;
+    static const struct {
+        const char *format, *scale, *config;
+    } cases[] = {
+        {"fp8-128x128", "weight_scale_inv",
+         ", \"quantization_config\": {\"quant_method\": \"fp8\", \"weight_block_size\": [128, "
+         "128]}"},
+        {"fp8-e4m3-tensor", "weight_scale",
+         ", \"quantization_config\": {\"quant_method\": \"fp8\"}"},
+        {"int8-channel", "dequant_scale", ""}};
+    float x[32 * 32];
+    fr_random_normal(1, 2, 0, x, FR_COUNT(x));
+    for (size_t i = 0; i < FR_COUNT(cases); i++) {
+        fr_quantized q, back;
+        fr_model m;
+        char scale[96];
+        ok(fr_quantize(fr_format_find(cases[i].format), NULL, x, 32, 32, &q));
+        snprintf(scale, sizeof scale, Q "%s", cases[i].scale);
+        fr_named_tensor list[] = {{Q "weight", &q.part[0]}, {scale, &q.part[1]}};
+        put_config(cases[i].config);
+        put_tensors(list, 2);
+        ok(fr_model_open(dir, &m));
+        ok(fr_quantized_open(m.store, Q "weight", &back));
+        assert_string_equal(back.format->name, cases[i].format);
+        float y[32], z[32];
+        for (int64_t r = 0; r < 32; r++) {
+            q.format->decode(&q, r, 1, y);
+            back.format->decode(&back, r, 1, z);
+            assert_memory_equal(y, z, sizeof y);
+        }
+        if (i == 2) /* QServe's have no norms: they are ones */
+            assert_true(*(float *)fr_store_find(m.store, "model.norm.weight")->data == 1);
+        fr_model_close(&m);
+        fr_quantized_free(&q);
+    }
+}
+
+static void refused(const char *config, const fr_named_tensor *list, size_t count,
+                    const char *text) {
+    fr_model m;
+    put_config(config);
+    put_tensors(list, count);
+    fr_message_clear();
+    assert_int_not_equal(fr_model_open(dir, &m), FR_OK);
+    if (!strstr(fr_message(), text)) fail_msg("no \"%s\" in: %s", text, fr_message());
+    assert_null(m.store);
+}
+
+#define METHOD(text) ", \"quantization_config\": {" text "}"
+
+static void test_refuse(void **state) {
+    (void)state;
+    int32_t words[32 * 8] = {0};
+    fr_tensor w = fr_tensor_make(FR_I32, 2, (int64_t[]){32, 4}, words);
+    fr_named_tensor one[] = {{Q "qweight", &w}};
+    refused("", one, 1, "no \"quantization_config\"");
+    refused(METHOD("\"quant_method\": \"hqq\""), one, 1, "packed by \"hqq\"");
+    refused(METHOD("\"quant_method\": \"awq\", \"version\": \"gemv\""), one, 1, "\"gemv\"");
+    refused(METHOD("\"quant_method\": \"awq\", \"bits\": 3"), one, 1, "3 bits");
+    refused(METHOD("\"quant_method\": \"gptq\", \"bits\": 2"), one, 1, "2 bits");
+    refused(METHOD("\"quant_method\": \"gptq\", \"checkpoint_format\": \"marlin\""), one, 1,
+            "\"marlin\"");
+    refused(METHOD("\"quant_method\": \"fp8\", \"weight_block_size\": [64, 128]"), one, 1,
+            "128 x 128");
+    refused(METHOD("\"quant_method\": \"awq\""), one, 1, "There is no tensor '" Q "qzeros'");
+    refused(METHOD("\"quant_method\": 7"), one, 1, "quant_method");
+}
+
+/* ---- the whole ---- */
+
+static int begin(void **state) {
+    char path[512];
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/frugal-packed-XXXXXX");
+    if (!mkdtemp(dir)) return 1;
+    snprintf(path, sizeof path, "%s/golden/model/packed/golden.safetensors", FR_TESTS_DIR);
+    return fr_store_open(path, &golden) != FR_OK;
+}
+
+static int end(void **state) {
+    char path[128];
+    (void)state;
+    fr_store_close(golden);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    unlink(path);
+    return rmdir(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_scales_beside),
+        cmocka_unit_test(test_refuse),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
