@@ -2,9 +2,11 @@
 #ifndef FR_TEXT_H
 #define FR_TEXT_H
 
+#include "text/chat.h"
 #include "text/generate.h"
 #include "text/grammar.h"
 #include "text/sampler.h"
+#include "text/stops.h"
 #include "text/stream.h"
 #include "text/tokenizer.h"
 
