@@ -34,6 +34,9 @@ fr_check(cli/world SECONDS 120
 fr_check(cli/outliers SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_outliers.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/tests/golden/model/tied)
+fr_check(cli/quantize SECONDS 120
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_quantize.sh $<TARGET_FILE:frugal_cli>
+         ${CMAKE_SOURCE_DIR}/recipes)
 fr_check(cli/eval SECONDS 120
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_eval.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/recipes)

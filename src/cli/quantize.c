@@ -137,6 +137,32 @@ static fr_status with_model(fr_quantize_call *c, const fr_model *m) {
     return st;
 }
 
+/* ---- GGUF ---- */
+
+static const struct {
+    const char *recipe;
+    fr_dtype blocks;
+} exports[] = {
+    {"gguf-q4_0", FR_Q4_0},
+    {"gguf-q8_0", FR_Q8_0},
+    {"gguf-bf16", FR_BF16},
+};
+
+/* FR_NOTYPE: the recipe is none of these. */
+static fr_dtype export_of(const char *recipe) {
+    for (size_t i = 0; i < FR_COUNT(exports); i++)
+        if (!strcmp(exports[i].recipe, recipe)) return exports[i].blocks;
+    return FR_NOTYPE;
+}
+
+static fr_status export_model(const fr_quantize_call *c, const fr_model *m) {
+    char text[32];
+    double bytes;
+    FR_TRY(fr_gguf_export(m, c->out, c->blocks, &bytes));
+    printf("%s: GGUF, %s\n", c->out, fr_show_bytes(text, bytes));
+    return FR_OK;
+}
+
 /* ---- the call ---- */
 
 enum {
@@ -288,10 +314,11 @@ static int read_options(int argc, char **argv, fr_quantize_call *c) {
             c->chosen_keys |= k == KEYS, c->chosen_smooth |= k == SMOOTH;
         }
         const fr_quantize_recipe *r = fr_quantize_recipe_find(name);
-        if (!r)
+        c->blocks = export_of(name);
+        if (!r && !c->blocks)
             return fr_cli_usage("quantize", "there is no recipe \"%s\"; see frugal help quantize",
                                 name);
-        if (!pass) c->o.recipe = *r;
+        if (!pass && r) c->o.recipe = *r;
     }
     if (argc - optind != 1)
         return fr_cli_usage("quantize", argc > optind ? "one model at a time" : "which model?");
@@ -307,7 +334,7 @@ static int run(int argc, char **argv) {
     fr_model m;
     fr_status st = fr_model_open(c.model, &m);
     if (!st) {
-        st = with_model(&c, &m);
+        st = c.blocks ? export_model(&c, &m) : with_model(&c, &m);
         fr_model_close(&m);
     }
     return st ? fr_cli_failed(st) : FR_EXIT_OK;
@@ -333,7 +360,9 @@ const fr_command fr_command_quantize = {
         "  w8a8kv8           8 bits everywhere\n"
         "  w4a16-g128        4-bit weights in groups of 128, all else in 16 bits\n"
         "  rtn-w4a8kv4-g128, rtn-w4a8kv4, rtn-w8a8kv8, rtn-w4a16-g128, rtn-w4a4\n"
-        "                    each weight to the nearest, without any of the steps: to compare\n\n"
+        "                    each weight to the nearest, without any of the steps: to compare\n"
+        "  gguf-q4_0, gguf-q8_0, gguf-bf16\n"
+        "                    a GGUF file for llama.cpp and its like: -o FILE.gguf\n\n"
         "  -o, --output FOLDER    where the model goes\n"
         "  -r, --recipe NAME      one of these\n"
         "      --calibrate FILE   UTF-8 text, or token ids; its last tenth is for the perplexity\n"

@@ -13,6 +13,7 @@ typedef struct fr_quantize_call {
         evaluate;  /* evaluate: tokens; -1: as many as the model's size allows */
     double memory; /* bytes; 0: no limit */
     uint64_t seed;
+    fr_dtype blocks;                 /* FR_NOTYPE; else a GGUF file is written, in these */
     bool chosen_smooth, chosen_keys; /* the call says, not the model's shape */
     fr_quantizing o;
 } fr_quantize_call;

@@ -10,6 +10,7 @@
 #include "model/rotate.h"
 #include "model/smooth.h"
 #include "model/reorder.h"
+#include "model/gguf_export.h"
 #include "model/quantize.h"
 
 #endif
