@@ -136,7 +136,8 @@ static bool can_map(const fr_session *s, fr_val v, const fr_tensor *t) {
     size_t align = (size_t)fr_dtype_get(t->dtype)->bytes;
     fr_val whole = s->graph->values[v]->whole;
     bool joined = whole != FR_NONE && s->bound[whole].owned;
-    return !joined && t->dtype == s->desc[v].dtype && fr_is_contiguous(t) && ((align & (align - 1)) || !((uintptr_t)t->data & (align - 1)));
+    return !joined && t->dtype == s->desc[v].dtype && fr_is_contiguous(t) &&
+           ((align & (align - 1)) || !((uintptr_t)t->data & (align - 1)));
 }
 
 static void map(fr_session *s, fr_val v, const fr_tensor *t) {

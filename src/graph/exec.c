@@ -153,12 +153,8 @@ static fr_status pack(fr_session *s, const fr_plan *p, const fr_step *step, fr_t
     return FR_OK;
 }
 
-static fr_status point_all(fr_session *s, fr_ready *r) {
+static fr_status point_steps(fr_session *s, fr_ready *r) {
     fr_plan *p = r->plan;
-    FR_TRY(fit_arena(s, p->arena_bytes));
-    if (r->epoch == s->epoch) return FR_OK;
-    FR_TRY(fr_session_check_params(s));
-    FR_TRY(fr_session_join_for(s, p));
     fr_tensor *t = r->tensors;
     for (size_t i = 0; i < p->step_count; i++) {
         const fr_step *step = &p->steps[i];
@@ -169,6 +165,18 @@ static fr_status point_all(fr_session *s, fr_ready *r) {
         fr_status st = step->pack ? pack(s, p, step, in, &r->calls[i]) : FR_OK;
         if (st) return fr_fail_in(st, "%s", s->graph->nodes[step->node]->name);
     }
+    return FR_OK;
+}
+
+static fr_status point_all(fr_session *s, fr_ready *r) {
+    fr_plan *p = r->plan;
+    FR_TRY(fit_arena(s, p->arena_bytes));
+    if (r->epoch == s->epoch) return FR_OK;
+    FR_TRY(fr_session_check_params(s));
+    FR_TRY(fr_session_join_for(s, p));
+    fr_status st = point_steps(s, r);
+    fr_session_end_packing(s);
+    FR_TRY(st);
     for (size_t i = 0; i < p->graph->output_count; i++) {
         r->outputs[i] = p->outputs[i].desc;
         point(s, p, &p->outputs[i], &r->outputs[i]);

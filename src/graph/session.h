@@ -59,6 +59,8 @@ struct fr_session {
     uint64_t epoch; /* grows when pointers that plans hold are no longer right */
     uint8_t *arena;
     size_t arena_bytes;
+    uint8_t *lent; /* while weights are packed: where those that are apart come together */
+    size_t lent_bytes;
     bool ran;
     double *times; /* the shortest time of each node and of the copies of its value, or NULL */
 };
@@ -75,5 +77,6 @@ fr_status fr_session_join_for(fr_session *s, const fr_plan *p); /* all that a ru
 /* op->pack of a step with parameters that are apart, and without keeping what it read; in: its operands. */
 fr_status fr_session_pack(fr_session *s, const fr_plan *p, const fr_step *step, fr_tensor *in,
                           fr_call *c, void *out);
+void fr_session_end_packing(fr_session *s);
 
 #endif

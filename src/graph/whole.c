@@ -101,25 +101,44 @@ static void forget(const fr_session *s, fr_val v) {
     if (t->data && !s->bound[v].owned) fr_map_forget(t->data, fr_bytes(t));
 }
 
+/* Room that stays until all is packed: fresh memory costs as much as what is done with it. */
+static uint8_t *lend(fr_session *s, size_t bytes) {
+    if (bytes <= s->lent_bytes && s->lent) return s->lent;
+    fr_session_end_packing(s);
+    s->lent = fr_alloc_array(FR_MEM_OTHER, bytes, 1);
+    s->lent_bytes = s->lent ? bytes : 0;
+    return s->lent;
+}
+
+void fr_session_end_packing(fr_session *s) {
+    fr_free(s->lent);
+    s->lent = NULL;
+    s->lent_bytes = 0;
+}
+
+static bool is_lent(const fr_session *s, const fr_plan *p, const fr_step *step, int input) {
+    return packs(step, input) && fr_session_is_apart(s, value_of(p, step, input));
+}
+
 fr_status fr_session_pack(fr_session *s, const fr_plan *p, const fr_step *step, fr_tensor *in,
                           fr_call *c, void *out) {
-    void *lent[32] = {0};
-    fr_status st = FR_OK;
-    for (int i = 0; i < step->nin && i < 32 && !st; i++) {
-        fr_val v = packs(step, i) ? value_of(p, step, i) : FR_NONE;
-        if (!fr_session_is_apart(s, v)) continue;
-        lent[i] = fr_alloc_array(FR_MEM_OTHER, fr_bytes(&s->desc[v]), 1);
-        if (!lent[i]) st = FR_NOMEM;
-        if (lent[i]) copy_parts(s, v, lent[i]);
-        in[i].data = lent[i] ? (uint8_t *)lent[i] + step->in[i].offset : NULL;
+    size_t bytes = 0;
+    for (int i = 0; i < step->nin; i++)
+        if (is_lent(s, p, step, i))
+            bytes += fr_round_up(fr_bytes(&s->desc[value_of(p, step, i)]), FR_ALIGN);
+    uint8_t *at = bytes ? lend(s, bytes) : NULL;
+    if (bytes && !at) return FR_NOMEM;
+    for (int i = 0; i < step->nin; i++) {
+        if (!is_lent(s, p, step, i)) continue;
+        fr_val v = value_of(p, step, i);
+        copy_parts(s, v, at);
+        in[i].data = at + step->in[i].offset;
+        at += fr_round_up(fr_bytes(&s->desc[v]), FR_ALIGN);
     }
-    if (!st) st = step->op->pack(c, out);
-    for (int i = 0; i < step->nin && i < 32; i++) {
-        fr_val v = packs(step, i) ? value_of(p, step, i) : FR_NONE;
-        if (v != FR_NONE) forget(s, v);
-        if (!lent[i]) continue;
-        in[i].data = NULL;
-        fr_free(lent[i]);
+    fr_status st = step->op->pack(c, out);
+    for (int i = 0; i < step->nin; i++) {
+        if (is_lent(s, p, step, i)) in[i].data = NULL;
+        if (packs(step, i) && value_of(p, step, i) != FR_NONE) forget(s, value_of(p, step, i));
     }
     return st;
 }

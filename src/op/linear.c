@@ -123,9 +123,17 @@ static size_t linear_pack_bytes(const fr_call *c) {
     return fr_gemm_pack_bytes(&g);
 }
 
+/* Some rows of a large weight at a time, whose pages in a mapped file are given back at once: it is not there twice. */
 static fr_status linear_pack(const fr_call *c, void *out) {
-    fr_gemm g = product(c);
-    fr_gemm_pack_b(&g, out, c->pool);
+    enum { ROWS = 8192 }; /* whole panels: every kernel has a power of two of columns */
+    fr_gemm g = product(c), part = g;
+    size_t size = c->in[1].dtype == FR_BF16 ? 2 : 4;
+    for (int64_t row = 0; row < g.n; row += ROWS, out = (char *)out + fr_gemm_pack_bytes(&part)) {
+        part.n = FR_MIN(g.n - row, (int64_t)ROWS);
+        part.b = (const char *)g.b + (size_t)(row * g.ldb) * size;
+        fr_gemm_pack_b(&part, out, c->pool);
+        fr_map_forget(part.b, (size_t)(part.n * g.ldb) * size);
+    }
     return FR_OK;
 }
 

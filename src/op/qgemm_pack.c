@@ -2,12 +2,14 @@
  *
  * Codes go by whole words: some k of all rows of a panel are brought into the form that a panel has in
  * one word (flipped to unsigned, or two rows of nibbles woven together), and a transpose of words does
- * the rest. A panel is one item of the pool. */
+ * the rest. A panel is one item of the pool. The pages of a mapped file whose codes are packed are given back at once,
+ * so that a large weight is not there twice. */
 #include <string.h>
 
 #include "op/qgemm.h"
 
-#define CHUNK 512 /* values of k at a time */
+#define CHUNK       512        /* values of k at a time */
+#define PIECE_BYTES (16 << 20) /* of codes, packed before their pages are given back */
 
 /* What the formats of files are as panels. The first that fits counts. */
 typedef struct known {
@@ -116,7 +118,8 @@ typedef struct job {
     const fr_quantized *q;
     const fr_qweights *w;
     uint32_t flip;
-    bool whole; /* a code is a byte */
+    bool whole;    /* a code is a byte */
+    int64_t first; /* panel of item 0 */
     char *out;
 } job;
 
@@ -301,9 +304,9 @@ static void pack_columns(const job *j, int64_t col, int cols, char *panel) {
 static void pack_panel(void *arg, size_t item) {
     const job *j = arg;
     const fr_qpanel *p = &j->w->panel;
-    int64_t col = (int64_t)item * p->nr;
+    int64_t at = j->first + (int64_t)item, col = at * p->nr;
     int cols = (int)FR_MIN(p->n - col, p->nr);
-    char *panel = j->out + item * p->bytes;
+    char *panel = j->out + (size_t)at * p->bytes;
     pack_codes(j, col, cols, panel);
     memset(panel, 0, p->codes);
     pack_groups(j, col, cols, panel);
@@ -313,6 +316,14 @@ static void pack_panel(void *arg, size_t item) {
 void fr_qweights_pack(const fr_quantized *q, const fr_qweights *w, void *out, fr_pool *pool) {
     bool format_known;
     uint32_t flip = find(q->format, w->rows, &format_known)->flip;
-    job j = {q, w, flip, w->kind == FR_Q_W8A8 || w->kind == FR_Q_FP8, out};
-    fr_pool_run(pool, (size_t)w->panels, pack_panel, &j);
+    job j = {q, w, flip, w->kind == FR_Q_W8A8 || w->kind == FR_Q_FP8, 0, out};
+    const fr_tensor *codes = &q->part[0];
+    size_t row = (size_t)codes->dim[1], step = (size_t)w->panel.nr * row;
+    int64_t most = FR_MAX_OF(PIECE_BYTES / (int64_t)step, 1);
+    for (; j.first < w->panels; j.first += most) {
+        fr_pool_run(pool, (size_t)FR_MIN(w->panels - j.first, most), pack_panel, &j);
+        int64_t end = FR_MIN((j.first + most) * w->panel.nr, q->rows);
+        const char *from = (const char *)codes->data + (size_t)j.first * step;
+        fr_map_forget(from, (size_t)(end - j.first * w->panel.nr) * row);
+    }
 }

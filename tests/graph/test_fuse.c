@@ -228,6 +228,59 @@ static void test_parts(void **state) {
     fr_graph_free(g);
 }
 
+/* Stacked weights that lie in a file are packed without a copy of the whole; who looks at the whole gets one, with the
+ * same values. */
+static void test_parts_stay_mapped(void **state) {
+    (void)state;
+    static const char *const names[] = {"norm1", "q", "k", "v", "o", "norm2", "up", "gate", "down"};
+    static float x[BATCH * TOKENS * DIM];
+    fr_tensor in = fr_tensor_make(FR_F32, 3, (int64_t[]){BATCH, TOKENS, DIM}, x);
+    fr_random_normal(6, 0, 0, x, FR_COUNT(x));
+    fr_graph *g = fr_graph_new();
+    transformer(g);
+    toy_good(fr_fuse(g, FR_FUSE_ALL, NULL));
+    fr_session *s = run(g, NULL), *other;
+    fr_named_tensor all[9];
+    for (int i = 0; i < 9; i++)
+        all[i] = (fr_named_tensor){names[i], fr_session_tensor(s, fr_graph_find(g, names[i]))};
+    toy_good(fr_safetensors_write("fuse_mapped.safetensors", all, 9, NULL, 0));
+    fr_store *store;
+    toy_good(fr_store_open("fuse_mapped.safetensors", &store));
+    toy_good(fr_session_new_with(g, NULL, &other));
+    size_t before = fr_memory_stat(FR_MEM_WEIGHTS).now;
+    toy_good(fr_session_load(other, store));
+    toy_good(fr_session_run(other, &in, 1));
+    compare(g, s, other, 0, "mapped");
+    assert_int_equal(fr_memory_stat(FR_MEM_WEIGHTS).now, before);
+
+    fr_val gate = fr_graph_find(g, "gate"), whole = fr_graph_find(g, "gate+up");
+    assert_memory_equal(fr_session_tensor(other, gate)->data, fr_session_tensor(s, gate)->data,
+                        HIDDEN * DIM * sizeof(float));
+    assert_memory_equal(fr_session_tensor(other, whole)->data, fr_session_tensor(s, whole)->data,
+                        2 * HIDDEN * DIM * sizeof(float));
+    assert_ptr_equal(fr_session_tensor(other, whole)->data, fr_session_tensor(other, gate)->data);
+    toy_good(fr_session_run(other, &in, 1));
+    compare(g, s, other, 0, "joined");
+    toy_good(fr_session_set(other, gate, fr_session_tensor(s, fr_graph_find(g, "up"))));
+    toy_good(fr_session_set(s, gate, fr_session_tensor(s, fr_graph_find(g, "up"))));
+    toy_good(fr_session_run(s, &in, 1));
+    toy_good(fr_session_run(other, &in, 1));
+    compare(g, s, other, 0, "set");
+
+    fr_session_free(other);
+    toy_good(fr_session_new_with(g, &(fr_session_opts){.train = true}, &other)); /* nobody packs */
+    toy_good(fr_session_load(other, store));
+    toy_good(fr_session_set(other, gate, fr_session_tensor(s, gate)));
+    toy_good(fr_session_make_writable(other));
+    toy_good(fr_session_run(other, &in, 1));
+    compare(g, s, other, 1e-6, "not packed");
+    fr_session_free(other);
+    fr_store_close(store);
+    remove("fuse_mapped.safetensors");
+    fr_session_free(s);
+    fr_graph_free(g);
+}
+
 /* opts.weights: the weights of linears, whole ones too, are kept in bf16 and nothing else is. */
 static void test_bf16_weights(void **state) {
     (void)state;
@@ -276,9 +329,9 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_results),    cmocka_unit_test(test_what_remains),
-        cmocka_unit_test(test_parts),           cmocka_unit_test(test_bf16_weights),
-        cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_same_results), cmocka_unit_test(test_what_remains),
+        cmocka_unit_test(test_parts),        cmocka_unit_test(test_parts_stay_mapped),
+        cmocka_unit_test(test_bf16_weights), cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
