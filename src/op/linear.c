@@ -125,7 +125,7 @@ static size_t linear_pack_bytes(const fr_call *c) {
 
 /* Some rows of a large weight at a time, whose pages in a mapped file are given back at once: it is not there twice. */
 static fr_status linear_pack(const fr_call *c, void *out) {
-    enum { ROWS = 8192 }; /* whole panels: every kernel has a power of two of columns */
+    enum { ROWS = 9216 }; /* whole panels of 8, 12, 16 and 32 columns */
     fr_gemm g = product(c), part = g;
     size_t size = c->in[1].dtype == FR_BF16 ? 2 : 4;
     for (int64_t row = 0; row < g.n; row += ROWS, out = (char *)out + fr_gemm_pack_bytes(&part)) {
