@@ -164,7 +164,8 @@ static fr_status append_tokens(const fr_tokenizer *t, const int32_t *ids, size_t
         if (first && t->firsts) {
             FR_TRY(say_first(t, ids[i], out));
         } else {
-            FR_TRY(fr_append(out, token->text, token->bytes));
+            uint32_t gone = t->trims && !out->count && token->bytes && token->text[0] == ' ';
+            FR_TRY(fr_append(out, token->text + gone, token->bytes - gone));
         }
         first = false;
     }

@@ -19,4 +19,7 @@ fr_status fr_read_steps(fr_tokenizer *t, const fr_json *pre_tokenizer);
 /* What stands around a text, and bos and eos where it says so. */
 fr_status fr_read_post(fr_tokenizer *t, const fr_json *post_processor);
 
+/* A file whose name ends so. */
+fr_status fr_open_gguf(const char *path, fr_tokenizer **out);
+
 #endif

@@ -1,4 +1,5 @@
-/* tokenizer.h: text as numbers and back: byte-level BPE, in the tokenizer.json of the `tokenizers` package.
+/* tokenizer.h: text as numbers and back: BPE over bytes and over characters, Unigram, WordPiece; from the tokenizer.json
+ * of the `tokenizers` package, the tokenizer.model of `sentencepiece`, and the metadata of GGUF files.
  *
  * A loaded tokenizer does not change: any number of threads may encode with it at once. */
 #ifndef FR_TEXT_TOKENIZER_H
@@ -8,12 +9,16 @@
 
 typedef struct fr_tokenizer fr_tokenizer;
 
-/* path: a tokenizer.json, or a folder that holds one; a tokenizer_config.json beside it may name bos and eos.
+struct fr_store;
+
+/* path: a tokenizer.json, a tokenizer.model, a .gguf, or a folder that holds one of the first two (also spiece.model); a
+ * tokenizer_config.json beside it may name bos and eos.
  *
- * Byte-level BPE as GPT-2, Llama 3 and Qwen2 have it is read; anything that Frugal would do otherwise than the
- * `tokenizers` package is refused by name. */
+ * The same ids come out as of the packages named above; anything that Frugal would do otherwise is refused by name. */
 fr_status fr_tokenizer_open(const char *path, fr_tokenizer **out);
-/* The same from memory; `name` is what messages call the text. */
+/* Of a GGUF file's metadata, once it is open as a store. */
+fr_status fr_tokenizer_from_store(const struct fr_store *s, fr_tokenizer **out);
+/* A file from memory; `name` is what messages call it, and a tokenizer.model when it ends so. */
 fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, fr_tokenizer **out);
 void fr_tokenizer_free(fr_tokenizer *t);
 fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path);
@@ -40,12 +45,13 @@ enum {
     FR_ENCODE_BOS = 1,    /* what the file's post-processor puts before (and behind) a text */
     FR_ENCODE_SPECIAL = 2 /* names of special tokens in the text stand for these tokens */
 };
-/* Appends the ids of a text: any bytes. What is not UTF-8 is a piece of its own, each byte a token or merged as its
- * neighbours allow, so that decoding gives the same bytes. Added tokens that are not special stand for
- * themselves always. */
+/* Appends the ids of a text: any bytes. What is not UTF-8 comes back byte for byte where the vocabulary has bytes
+ * (byte-level BPE, and models with <0x00> to <0xFF>), and is unknown elsewhere. Added tokens that are not special
+ * stand for themselves always; special ones, and what is only written like them, never do unless asked for. */
 fr_status fr_tokenizer_encode(const fr_tokenizer *t, const char *text, size_t bytes, unsigned how,
                               fr_tokens *out);
-/* The bytes of ids; special tokens leave nothing unless `special`, nor does an id that the file skips. A zero byte
+/* The text of ids, as if a text began with them: the space that some models put before a text is taken away again. To go
+ * on with a text, fr_tokenizer_bytes gives what each id adds. Special tokens leave nothing unless `special`, nor does an id that the file skips. A zero byte
  * stands behind; fr_free it. An id of size or more is refused. */
 fr_status fr_tokenizer_decode(const fr_tokenizer *t, const int32_t *ids, size_t count, bool special,
                               char **text, size_t *bytes);

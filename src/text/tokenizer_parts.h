@@ -183,8 +183,10 @@ struct fr_tokenizer {
     /* back to text */
     fr_say *says;
     size_t say_count, say_cap;
+    bool trims;  /* of SentencePiece: tokens lose a space each, until there is text */
     bool firsts; /* the first token is said otherwise */
 
+    bool unwritable; /* no tokenizer.json could say what its normalizer does */
     fr_json *normalizer, *pre_tokenizer, *decoder; /* as read, for writing; or NULL */
 };
 #define FR_CHARS           0x10000

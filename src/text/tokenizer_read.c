@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "text/read.h"
+#include "text/sentence.h"
 
 #define FILE_MOST ((size_t)512 << 20)
 
@@ -83,7 +84,7 @@ static fr_status read_all(fr_tokenizer *t, const fr_json *j) {
     return FR_OK;
 }
 
-fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, fr_tokenizer **out) {
+static fr_status parse_json(const char *text, size_t bytes, const char *name, fr_tokenizer **out) {
     fr_json *j = NULL;
     fr_tokenizer *t = NULL;
     *out = NULL;
@@ -97,6 +98,21 @@ fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, f
     }
     fr_tokenizer_free(t);
     return status == FR_NOMEM ? status : fr_fail_in(status, "%s", name);
+}
+
+static bool is_json(const char *text, size_t bytes) {
+    size_t i = 0;
+    while (i < bytes && strchr(" \t\r\n", text[i]) && text[i]) i++;
+    return i < bytes && (text[i] == '{' || text[i] == '[');
+}
+
+static bool is_model(const char *text, size_t bytes, const char *name) {
+    return fr_path_has_suffix(name, ".model") && !is_json(text, bytes);
+}
+
+fr_status fr_tokenizer_parse(const char *text, size_t bytes, const char *name, fr_tokenizer **out) {
+    if (!is_model(text, bytes, name)) return parse_json(text, bytes, name, out);
+    return fr_sentence_parse((const uint8_t *)text, bytes, name, out);
 }
 
 /* ---- files ---- */
@@ -116,8 +132,18 @@ static fr_status read_end(const fr_tokenizer *t, const fr_json *config, const ch
     return FR_OK;
 }
 
+/* A tokenizer.model does not say what is put around a text; this may. */
+static fr_status read_around(fr_tokenizer *t, const fr_json *config) {
+    bool begin, end;
+    FR_TRY(fr_json_bool(config, "add_bos_token", t->before > 0, &begin));
+    FR_TRY(fr_json_bool(config, "add_eos_token", t->behind > 0, &end));
+    t->before = t->behind = 0;
+    if (begin && t->bos >= 0) FR_TRY(fr_tokenizer_put_around(t, t->bos, false));
+    return end && t->eos >= 0 ? fr_tokenizer_put_around(t, t->eos, true) : FR_OK;
+}
+
 /* The tokenizer_config.json beside the file knows best which tokens begin and end a text. */
-static fr_status read_config(fr_tokenizer *t, const char *file) {
+static fr_status read_config(fr_tokenizer *t, const char *file, bool model) {
     const char *slash = strrchr(file, '/');
     char *path = fr_format("%.*stokenizer_config.json", slash ? (int)(slash - file) + 1 : 0, file);
     if (!path) return FR_NOMEM;
@@ -127,6 +153,7 @@ static fr_status read_config(fr_tokenizer *t, const char *file) {
         status = fr_json_load(path, &config);
         if (status == FR_OK) status = read_end(t, config, "bos_token", &t->bos);
         if (status == FR_OK) status = read_end(t, config, "eos_token", &t->eos);
+        if (status == FR_OK && model) status = read_around(t, config);
     }
     fr_json_free(config);
     fr_free(path);
@@ -137,19 +164,33 @@ static fr_status open_file(const char *file, fr_tokenizer **out) {
     char *text;
     size_t bytes;
     FR_TRY(fr_read_file(file, FILE_MOST, &text, &bytes));
+    bool model = is_model(text, bytes, file);
     fr_status status = fr_tokenizer_parse(text, bytes, file, out);
     fr_free(text);
     FR_TRY(status);
-    status = read_config(*out, file);
+    status = read_config(*out, file, model);
     if (status == FR_OK) return FR_OK;
     fr_tokenizer_free(*out);
     *out = NULL;
     return status;
 }
 
+/* The file of a folder: the first of these that is there; where none is, the usual one is missed. */
+static char *file_in(const char *folder) {
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "spiece.model",
+                                        "sentencepiece.bpe.model"};
+    for (size_t i = 0; i < FR_COUNT(names); i++) {
+        char *file = fr_path_join(folder, names[i]);
+        if (!file || fr_path_exists(file)) return file;
+        fr_free(file);
+    }
+    return fr_path_join(folder, names[0]);
+}
+
 fr_status fr_tokenizer_open(const char *path, fr_tokenizer **out) {
     *out = NULL;
-    char *file = fr_path_is_dir(path) ? fr_path_join(path, "tokenizer.json") : fr_strdup(path);
+    if (fr_path_has_suffix(path, ".gguf")) return fr_open_gguf(path, out);
+    char *file = fr_path_is_dir(path) ? file_in(path) : fr_strdup(path);
     if (!file) return FR_NOMEM;
     fr_status status = open_file(file, out);
     fr_free(file);

@@ -10,7 +10,7 @@ static json_t *added_tokens(const fr_tokenizer *t) {
     for (size_t i = 0; i < t->size; i++) {
         const fr_token *token = &t->tokens[i];
         uint32_t f = token->flags;
-        if (!(f & FR_TOKEN_ADDED)) continue;
+        if (!(f & (FR_TOKEN_ADDED | FR_TOKEN_USER))) continue;
         json_array_append_new(
             list,
             json_pack("{s:i,s:s,s:b,s:b,s:b,s:b,s:b}", "id", (int)i, "content", token->name,
@@ -150,6 +150,10 @@ static json_t *kept(fr_json *part, json_t *made) {
 
 fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path) {
     bool bytes = t->model == FR_MODEL_BYTES;
+    if (t->unwritable) {
+        return fr_fail(FR_UNSUPPORTED, "a tokenizer.json has no words for the normalizer of this "
+                                       "tokenizer; keep the file that it came from");
+    }
     json_t *all = json_pack(
         "{s:s,s:n,s:n,s:o,s:o,s:o,s:o,s:o,s:o}", "version", "1.0", "truncation", "padding",
         "added_tokens", added_tokens(t), "normalizer", kept(t->normalizer, json_null()),

@@ -14,8 +14,8 @@ typedef struct way {
 } way;
 
 static void offer(const fr_tokenizer *t, way *w, double sum, size_t from, int32_t id) {
-    if (w->from != SIZE_MAX && !(sum > w->sum)) return;
-    *w = (way){t->single ? (float)sum : sum, from, id};
+    if (t->single) sum = (float)sum;
+    if (w->from == SIZE_MAX || sum > w->sum) *w = (way){sum, from, id};
 }
 
 static void find_ways(const fr_tokenizer *t, const char *text, size_t bytes, way *ways) {
@@ -29,10 +29,7 @@ static void find_ways(const fr_tokenizer *t, const char *text, size_t bytes, way
             if (!p) break;
             node = p->id;
             if (p->rank < 0) continue;
-            double score = t->scores[p->rank];
-            /* A symbol of the user's is better than what it could be made of. */
-            if (t->tokens[p->rank].flags & FR_TOKEN_USER) score = -0.1;
-            offer(t, &ways[k + 1], score + ways[i].sum, i, p->rank);
+            offer(t, &ways[k + 1], t->scores[p->rank] + ways[i].sum, i, p->rank);
             alone = alone || k + 1 - i == n;
         }
         if (!alone) offer(t, &ways[i + n], t->unknown_score + ways[i].sum, i, -1);

@@ -127,6 +127,13 @@ static void test_ids(void **state) {
     }
 }
 
+/* What SentencePiece says of its own files. */
+static void test_models(void **state) {
+    (void)state;
+    fr_tokenizer_free(golden("sentence_bpe.model"));
+    fr_tokenizer_free(golden("sentence_unigram.model"));
+}
+
 static void write_number(FILE *f, size_t n) {
     fputc((int)(n & 255), f);
     fputc((int)(n >> 8), f);
@@ -197,6 +204,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learned),
         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_models),
     };
     return cmocka_run_group_tests(tests, NULL, remove_test_dir);
 }
