@@ -41,14 +41,12 @@ demo:
 	@mkdir -p $(OUT)
 	$(FRUGAL) demo -o $(OUT)/demo.png
 	@echo
-ifneq ($(wildcard models/tales/model.safetensors),)
 	$(FRUGAL) run -t 0.8 -p "One morning Ben met Ruth in the field. Ben had brought his green kite."
 	@echo
 	$(FRUGAL) run -p "There are two red circles and a blue star. How many circles are there?"
 	@echo
 	$(FRUGAL) run -p "What is 23 + 48?" --stats
 	@echo
-endif
 	$(FRUGAL) bench peaks
 
 test:

@@ -34,13 +34,11 @@ if grep -rnF -e "$root/src" -e "$root/include" -e "$build" -e "$dir/first" "$lib
 fi
 "$prefix/bin/frugal" --version >"$dir/log" 2>&1 || fail "the installed program does not run"
 
-if [ -f "$root/models/tales/model.safetensors" ]; then
-    said=$(cd "$dir" && "$prefix/bin/frugal" run -p 'What is 2 + 2?' --quiet 2>&1) || fail "frugal run failed: $said"
-    case $said in
-    [0-9]*.) ;;
-    *) fail "the installed model says that 2 + 2 is $said" ;;
-    esac
-fi
+said=$(cd "$dir" && "$prefix/bin/frugal" run -p 'What is 2 + 2?' --quiet 2>&1) || fail "frugal run failed: $said"
+case $said in
+[0-9]*.) ;;
+*) fail "the installed model says that 2 + 2 is $said" ;;
+esac
 
 # The example must not see this checkout, so it is built from a copy.
 cp -r "$root/examples/two_layers" "$dir/example"
