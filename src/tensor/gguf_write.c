@@ -101,6 +101,8 @@ static fr_status put_pair(plan *p, const char *key, const json_t *v) {
     char shown[FR_NAME_TEXT];
     gguf_type type = type_of(v), items = GGUF_TYPE_COUNT;
     if (type == GGUF_ARRAY) items = type_of_items(v);
+    /* The one list of whole numbers that llama.cpp reads only with a sign. */
+    if (items == GGUF_U32 && !strcmp(key, "tokenizer.ggml.token_type")) items = GGUF_I32;
     if (type == GGUF_TYPE_COUNT || (type == GGUF_ARRAY && items == GGUF_TYPE_COUNT))
         return fr_fail(FR_UNSUPPORTED,
                        "%s: the metadata key '%s' is neither a number, a boolean, a text nor a "
