@@ -73,7 +73,16 @@ static fr_status read_ids(const char *text, const char *file, fr_tokens *ids) {
     return FR_OK;
 }
 
-static fr_status read_file(const char *file, const fr_tokenizer *k, fr_tokens *ids) {
+/* A model that is given ids needs no tokenizer. */
+static fr_status encode(const fr_model *m, const char *text, size_t bytes, fr_tokens *ids) {
+    fr_tokenizer *k;
+    FR_TRY(fr_tokenizer_open(m->path, &k));
+    fr_status st = fr_tokenizer_encode(k, text, bytes, FR_ENCODE_BOS, ids);
+    fr_tokenizer_free(k);
+    return st;
+}
+
+static fr_status read_file(const char *file, const fr_model *m, fr_tokens *ids) {
     char *text;
     size_t bytes;
     FR_TRY(fr_read_file(file, MOST_TEXT, &text, &bytes));
@@ -83,7 +92,7 @@ static fr_status read_file(const char *file, const fr_tokenizer *k, fr_tokens *i
     else if (holds_ids(text) && strlen(text) == bytes)
         st = read_ids(text, file, ids);
     else
-        st = fr_tokenizer_encode(k, text, bytes, FR_ENCODE_BOS, ids);
+        st = encode(m, text, bytes, ids);
     fr_free(text);
     return st;
 }
@@ -99,10 +108,10 @@ static fr_status cut(const int32_t *ids, int64_t count, int64_t length, int64_t 
     return FR_OK;
 }
 
-static fr_status from_file(const fr_quantize_call *c, const fr_tokenizer *k, int64_t length,
+static fr_status from_file(const fr_quantize_call *c, const fr_model *m, int64_t length,
                            fr_texts *calibrate, fr_texts *measure) {
     fr_tokens ids = {0};
-    fr_status st = read_file(c->calibrate, k, &ids);
+    fr_status st = read_file(c->calibrate, m, &ids);
     int64_t n = (int64_t)ids.count, first = n - n / 10;
     if (!st && n < 2) st = fr_fail(FR_INVALID, "%s holds less than two tokens.", c->calibrate);
     if (!st) st = cut(ids.ids, first, length, c->samples, calibrate);
@@ -112,19 +121,24 @@ static fr_status from_file(const fr_quantize_call *c, const fr_tokenizer *k, int
     return st;
 }
 
+static fr_status from_world(const fr_quantize_call *c, const fr_model *m, int64_t length,
+                            fr_texts *calibrate, fr_texts *measure) {
+    fr_tokenizer *k;
+    bool wanted = fr_quantize_wants_texts(&c->o.recipe);
+    if (!wanted && !c->evaluate) return FR_OK;
+    FR_TRY(fr_tokenizer_open(m->path, &k));
+    fr_status st = FR_OK;
+    if (wanted) st = add_lines(k, FR_LINES_TRAIN, c->seed, length, c->samples * length, calibrate);
+    if (!st) st = add_lines(k, FR_LINES_HELD_OUT, c->seed, length, c->evaluate, measure);
+    fr_tokenizer_free(k);
+    return st;
+}
+
 fr_status fr_quantize_texts(const fr_quantize_call *c, const fr_model *m, fr_texts *calibrate,
                             fr_texts *measure) {
     int64_t length = FR_MIN(c->tokens, m->decoder.context);
-    fr_tokenizer *k;
-    FR_TRY(fr_tokenizer_open(m->path, &k));
-    fr_status st = FR_OK;
-    if (c->calibrate) st = from_file(c, k, length, calibrate, measure);
-    if (!c->calibrate)
-        st = add_lines(k, FR_LINES_TRAIN, c->seed, length, c->samples * length, calibrate);
-    if (!st && !c->calibrate)
-        st = add_lines(k, FR_LINES_HELD_OUT, c->seed, length, c->evaluate, measure);
-    fr_tokenizer_free(k);
-    return st;
+    return c->calibrate ? from_file(c, m, length, calibrate, measure)
+                        : from_world(c, m, length, calibrate, measure);
 }
 
 /* ---- weighing ---- */

@@ -40,7 +40,7 @@ static fr_status check(const fr_model *m, const fr_quantizing *o) {
     if ((r->kv != 4 && r->kv != 8 && r->kv != 16) ||
         (r->head != 4 && r->head != 8 && r->head != 16))
         return fr_fail(FR_INVALID, "Keys, values and the weight of logits have 4, 8 or 16 bits.");
-    if (quant_wants_texts(r) && !o->texts)
+    if (fr_quantize_wants_texts(r) && !o->texts)
         return fr_fail(FR_INVALID, "The recipe %s wants texts to calibrate on.", r->name);
     fr_decoder untied = m->decoder;
     untied.tied = false;
@@ -68,7 +68,7 @@ double fr_quantize_bytes(const fr_decoder *m, const fr_quantizing *o) {
     double layer = flow + 4 * all + all;              /* in f32, and what becomes of it */
     layer += 4 * longest * (4 * w + 3 * out + 4 * h); /* a run */
     layer += 4 * largest;                             /* packed for it, one at a time */
-    if (quant_wants_texts(&o->recipe)) {
+    if (fr_quantize_wants_texts(&o->recipe)) {
         layer +=
             2 * fr_hessian_bytes(m->width, 512) + fr_hessian_bytes(m->heads * m->head_dim, 512);
         layer += fr_hessian_bytes(m->hidden, 512);

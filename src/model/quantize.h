@@ -37,6 +37,8 @@ extern const fr_quantize_recipe fr_quantize_recipes[];
 const fr_quantize_recipe *fr_quantize_recipe_find(const char *name);
 /* alpha, beta and keys as the paper's authors found them best for models of this shape. */
 void fr_quantize_suit(fr_quantize_recipe *r, const fr_decoder *m);
+/* Whether any step wants to see calibration texts. */
+bool fr_quantize_wants_texts(const fr_quantize_recipe *r);
 
 typedef struct fr_quantizing {
     fr_quantize_recipe recipe;

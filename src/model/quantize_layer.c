@@ -25,7 +25,7 @@ typedef struct making {
     int from, to; /* of ALL: the stage */
 } making;
 
-bool quant_wants_texts(const fr_quantize_recipe *r) {
+bool fr_quantize_wants_texts(const fr_quantize_recipe *r) {
     return r->gptq || r->search || r->reorder || r->keys != FR_KEYS_OFF || r->alpha > 0 ||
            r->beta > 0;
 }
@@ -223,7 +223,7 @@ static fr_status round_slot(making *m, size_t slot, double *whole, double *error
 
 static fr_status round_all(making *m) {
     const fr_taps *t = &m->l->taps;
-    bool texts = quant_wants_texts(m->r) && m->f->tokens > 0;
+    bool texts = fr_quantize_wants_texts(m->r) && m->f->tokens > 0;
     double whole = 0, error = 0;
     for (size_t i = 0; i < t->count && texts; i++)
         if (t->tap[i].kind == FR_TAP_LINEAR) FR_TRY(want(m, &t->tap[i], SAMPLES, m->r->gptq));

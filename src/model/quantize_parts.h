@@ -68,8 +68,6 @@ typedef struct quant_steps {
 fr_status quant_layer_make(const quant_flow *f, const quant_steps *s, quant_layer *l,
                            quant_result *out);
 void quant_result_free(quant_result *r);
-/* Whether any step wants to see calibration texts. */
-bool quant_wants_texts(const fr_quantize_recipe *r);
 
 /* alpha and beta of keys that make the least error in scores, of the rows that the sums kept. */
 fr_status quant_keys_choose(const fr_decoder *m, int bits, const fr_hessian *keys,
