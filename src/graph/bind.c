@@ -1,15 +1,14 @@
 /* bind.c: giving parameters their values.
  *
  * A weight whose type in the file is the type of the graph stays where it is, in the mapped file
- * (the store must then outlive the session). Others are converted into memory of the session, on the
- * pool; matrices that the store holds in few bits are decoded, where the graph wants floats. A
- * parameter that a pass has stacked with others lies inside the whole. */
+ * (the store must then outlive the session). Of another type, or a matrix in few bits where the graph
+ * wants floats, it waits there until somebody reads it (bring.c). A parameter that a pass has stacked
+ * with others lies inside the whole. */
 #include "graph/session.h"
 
 #include <string.h>
 
 #include "format/format.h"
-#include "kernel/kernel.h"
 
 static const char *name_of(const fr_session *s, fr_val v) {
     return s->graph->values[v]->name;
@@ -29,6 +28,7 @@ static fr_status own(fr_session *s, fr_val v) {
     if (!data)
         return fr_fail(FR_NOMEM, "There is no memory for the parameter '%s' of %zu bytes.",
                        name_of(s, v), fr_bytes(&s->desc[v]));
+    fr_session_end_waiting(s, v);
     b->t = s->desc[v];
     b->t.data = data;
     b->owned = true;
@@ -59,93 +59,38 @@ static void mark_filled(fr_session *s, fr_val v) {
     s->bound[value->whole].filled = all;
 }
 
-/* ---- conversion ---- */
+/* ---- binding ---- */
 
-enum { PIECE = 4096 }; /* values; whole blocks of any type */
-
-typedef struct conversion {
-    const fr_tensor *from, *to;
-    const fr_quantized *q; /* instead of from: a matrix in few bits, a row an item */
-    float *rows;           /* of q: one for each thread */
-} conversion;
-
-static void to_floats(fr_dtype t, const void *in, size_t n, float *out) {
-    const fr_convert_kernels *k = &fr_kernel()->convert;
-    if (t == FR_F16)
-        k->f16_to_f32(in, n, out);
-    else if (t == FR_BF16)
-        k->bf16_to_f32(in, n, out);
-    else
-        fr_decode(t, in, n, out);
-}
-
-static void from_floats(fr_dtype t, const float *in, size_t n, void *out) {
-    const fr_convert_kernels *k = &fr_kernel()->convert;
-    if (t == FR_F16)
-        k->f32_to_f16(in, n, out);
-    else if (t == FR_BF16)
-        k->f32_to_bf16(in, n, out);
-    else
-        (void)fr_encode(t, in, n, out); /* whole blocks: tried before */
-}
-
-/* Through floats, a piece at a time, so that a huge table needs no second copy of itself. */
-static void convert_piece(void *arg, size_t item) {
-    const conversion *c = arg;
-    float piece[PIECE];
-    const fr_dtype_info *a = fr_dtype_get(c->from->dtype), *b = fr_dtype_get(c->to->dtype);
-    int64_t at = (int64_t)item * PIECE, n = FR_MIN(fr_values(c->from) - at, (int64_t)PIECE);
-    to_floats(c->from->dtype, (const uint8_t *)c->from->data + at / a->block * a->bytes, (size_t)n,
-              piece);
-    from_floats(c->to->dtype, piece, (size_t)n, (uint8_t *)c->to->data + at / b->block * b->bytes);
-}
-
-static fr_status convert(const fr_tensor *from, const fr_tensor *to, fr_pool *pool) {
-    const fr_dtype_info *a = fr_dtype_get(from->dtype), *b = fr_dtype_get(to->dtype);
-    float none = 0;
-    if (!a->real || !b->real || !fr_is_contiguous(from))
-        return fr_fail(FR_UNSUPPORTED, "%s cannot be converted to %s", a->name, b->name);
-    FR_TRY(fr_encode(to->dtype, &none, 0, &none)); /* is it a type that can be written? */
-    if (fr_values(from) % b->block) return fr_encode(to->dtype, &none, 1, &none);
-    fr_pool_run(pool, (size_t)((fr_values(from) + PIECE - 1) / PIECE), convert_piece,
-                &(conversion){.from = from, .to = to});
-    return FR_OK;
-}
-
-static void decode_row(void *arg, size_t thread, size_t row) {
-    const conversion *c = arg;
-    size_t n = (size_t)c->q->cols;
-    float *x = c->rows + thread * n;
-    c->q->format->decode(c->q, (int64_t)row, 1, x);
-    from_floats(c->to->dtype, x, n,
-                (uint8_t *)c->to->data + row * n * (size_t)fr_dtype_get(c->to->dtype)->bytes);
-}
-
-static fr_status decode_all(const fr_quantized *q, const fr_tensor *to, fr_pool *pool) {
-    size_t room;
-    if (!fr_size_mul((size_t)fr_pool_threads(pool), (size_t)q->cols, &room)) return FR_NOMEM;
-    float *rows = fr_alloc_array(FR_MEM_OTHER, room, sizeof *rows);
-    if (!rows) return FR_NOMEM;
-    fr_pool_run_thread(pool, (size_t)q->rows, decode_row,
-                       &(conversion){.q = q, .to = to, .rows = rows});
-    fr_free(rows);
-    return FR_OK;
+/* Inside a whole that has memory of its own already. */
+static bool is_joined(const fr_session *s, fr_val v) {
+    fr_val whole = s->graph->values[v]->whole;
+    return whole != FR_NONE && s->bound[whole].owned;
 }
 
 static bool can_map(const fr_session *s, fr_val v, const fr_tensor *t) {
     size_t align = (size_t)fr_dtype_get(t->dtype)->bytes;
-    fr_val whole = s->graph->values[v]->whole;
-    bool joined = whole != FR_NONE && s->bound[whole].owned;
-    return !joined && t->dtype == s->desc[v].dtype && fr_is_contiguous(t) &&
+    return !is_joined(s, v) && t->dtype == s->desc[v].dtype && fr_is_contiguous(t) &&
            ((align & (align - 1)) || !((uintptr_t)t->data & (align - 1)));
 }
 
 static void map(fr_session *s, fr_val v, const fr_tensor *t) {
     fr_binding *b = &s->bound[v];
     if (b->owned) fr_free(b->t.data);
+    fr_session_end_waiting(s, v);
     b->t = *t;
     fr_set_contiguous(&b->t);
     b->owned = false;
+    s->epoch++;
+}
+
+/* Until it is read: there, or in few bits there. */
+static void wait(fr_session *s, fr_val v, const fr_tensor *t, fr_quantized *few) {
+    fr_binding *b = &s->bound[v];
+    if (b->owned) fr_free(b->t.data);
+    fr_session_end_waiting(s, v);
+    *b = (fr_binding){.t = s->desc[v], .few = few};
+    b->t.data = NULL;
+    if (t) b->from = *t;
     s->epoch++;
 }
 
@@ -156,19 +101,22 @@ static fr_status bind(fr_session *s, fr_val v, const fr_tensor *t, const char *f
         return fr_fail(FR_INVALID, "The tensor '%s' of %s is %s, and the graph wants %s.",
                        name_of(s, v), from, fr_shape_text(t, have),
                        fr_shape_text(&s->desc[v], want));
+    bool same = t->dtype == s->desc[v].dtype;
+    fr_status st = same ? FR_OK : fr_can_convert(t, &s->desc[v]);
+    if (st)
+        return fr_fail(st, "The tensor '%s' of %s is %s, and the graph wants %s: %s.",
+                       name_of(s, v), from, fr_shape_text(t, have),
+                       fr_shape_text(&s->desc[v], want), fr_message());
     if (may_map && can_map(s, v, t)) {
         map(s, v, t);
+    } else if (may_map && !same && !is_joined(s, v)) {
+        wait(s, v, t, NULL);
     } else {
         FR_TRY(writable(s, v));
-        fr_status st = FR_OK;
-        if (t->dtype == s->desc[v].dtype)
+        if (same)
             fr_copy_contiguous(t, s->bound[v].t.data);
         else
-            st = convert(t, &s->bound[v].t, s->opts.pool);
-        if (st)
-            return fr_fail(st, "The tensor '%s' of %s is %s, and the graph wants %s: %s.",
-                           name_of(s, v), from, fr_shape_text(t, have),
-                           fr_shape_text(&s->desc[v], want), fr_message());
+            fr_convert(t, &s->bound[v].t, s->opts.pool);
     }
     mark_filled(s, v);
     return FR_OK;
@@ -186,8 +134,15 @@ static fr_status bind_few_bits(fr_session *s, fr_val v, const fr_store *store) {
                        "The tensor '%s' of %s is %s [%lld, %lld], and the graph wants %s.",
                        name_of(s, v), fr_store_path(store), q.format->name, (long long)q.rows,
                        (long long)q.cols, fr_shape_text(t, want));
-    FR_TRY(writable(s, v));
-    FR_TRY(decode_all(&q, &s->bound[v].t, s->opts.pool));
+    if (is_joined(s, v)) {
+        FR_TRY(writable(s, v));
+        FR_TRY(fr_decode_few(&q, &s->bound[v].t, s->opts.pool));
+    } else {
+        fr_quantized *few = fr_alloc(FR_MEM_OTHER, sizeof *few);
+        if (!few) return FR_NOMEM;
+        *few = q;
+        wait(s, v, NULL, few);
+    }
     mark_filled(s, v);
     return FR_OK;
 }
@@ -271,6 +226,7 @@ fr_status fr_session_make_writable(fr_session *s) {
 }
 
 static fr_status fill_random(fr_session *s, fr_val v, uint64_t seed, float deviation) {
+    enum { PIECE = 4096 };
     float piece[PIECE];
     FR_TRY(writable(s, v));
     const fr_tensor *t = &s->bound[v].t;

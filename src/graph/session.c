@@ -102,6 +102,7 @@ void fr_session_free(fr_session *s) {
     fr_session_drop_plans(s);
     for (size_t v = 0; s->bound && v < s->value_count; v++)
         if (s->bound[v].owned) fr_free(s->bound[v].t.data);
+    for (size_t v = 0; s->bound && v < s->value_count; v++) fr_free(s->bound[v].few);
     for (size_t i = 0; s->packed && i < s->node_count; i++) fr_free(s->packed[i].data);
     fr_free(s->arena);
     fr_free(s->live);

@@ -2,6 +2,7 @@
  *
  *     session.c  making and freeing, states, looking things up
  *     bind.c     parameters: from a store, from memory, at random; which are missing
+ *     bring.c    values of other types than the graph's
  *     whole.c    parameters made of others
  *     exec.c     plans by input shape, pointers into them, the loop that runs them */
 #ifndef FR_GRAPH_SESSION_H
@@ -14,6 +15,9 @@ typedef struct fr_binding {
     fr_tensor t; /* data NULL: not yet anywhere */
     bool owned;  /* ours to write and to free; otherwise mapped, or part of a stacked one */
     bool filled; /* holds values */
+    /* Values that wait, t.data being NULL: in another type, or in few bits. */
+    fr_tensor from;
+    struct fr_quantized *few;
 } fr_binding;
 
 typedef struct fr_packed {
@@ -68,9 +72,18 @@ struct fr_session {
 fr_status fr_session_check_params(const fr_session *s); /* says which are missing */
 void fr_session_drop_plans(fr_session *s);
 
-/* Whether the parameter has values only in its parts, each where it is mapped. */
+/* from real numbers to others: whether that can be, with a sentence; doing it. */
+fr_status fr_can_convert(const fr_tensor *from, const fr_tensor *to);
+void fr_convert(const fr_tensor *from, const fr_tensor *to, fr_pool *pool);
+fr_status fr_decode_few(const struct fr_quantized *q, const fr_tensor *to, fr_pool *pool);
+/* Whether values wait where they are; as the graph wants them, to where there is room for them. */
+bool fr_session_waits(const fr_session *s, fr_val v);
+fr_status fr_session_bring(const fr_session *s, fr_val v, void *to);
+void fr_session_end_waiting(fr_session *s, fr_val v);
+
+/* Whether the parameter has values only in its parts, each where it is mapped or waits, or waits itself. */
 bool fr_session_is_apart(const fr_session *s, fr_val v);
-/* Gives it memory of its own, with its parts inside. */
+/* Gives it (or the whole that it is a part of) memory of its own, with its parts inside. */
 fr_status fr_session_join(fr_session *s, fr_val v);
 fr_status fr_session_join_all(fr_session *s);
 fr_status fr_session_join_for(fr_session *s, const fr_plan *p); /* all that a run reads */

@@ -1,4 +1,5 @@
-/* whole.c: parameters that a pass has stacked from others (fr_value.part), in a session.
+/* whole.c: parameters that a pass has stacked from others (fr_value.part), and those whose values wait (bring.c), in a
+ * session.
  *
  * While all parts lie in a mapped file the whole lies nowhere. Who packs its weights sees it for as long as that
  * takes; for any other reader the parts are joined in memory of the session, and stay there. So stacked weights cost
@@ -8,7 +9,8 @@
 #include "graph/session.h"
 
 bool fr_session_is_apart(const fr_session *s, fr_val v) {
-    return v != FR_NONE && s->graph->values[v]->parts && s->bound[v].filled && !s->bound[v].t.data;
+    if (v == FR_NONE || !s->bound[v].filled || s->bound[v].t.data) return false;
+    return s->graph->values[v]->parts || fr_session_waits(s, v);
 }
 
 static size_t row_bytes(const fr_tensor *whole) {
@@ -30,9 +32,18 @@ static void copy_part(void *arg, size_t item) {
     if (t->data) fr_copy_contiguous(t, j->to + row * row_bytes(j->desc));
 }
 
-static void copy_parts(const fr_session *s, fr_val v, void *to) {
-    join j = {s, s->graph->values[v], &s->desc[v], to};
-    fr_pool_run(s->opts.pool, (size_t)j.whole->parts, copy_part, &j);
+static fr_status copy_parts(const fr_session *s, fr_val v, uint8_t *to) {
+    const fr_value *value = s->graph->values[v];
+    join j = {s, value, &s->desc[v], to};
+    if (!value->parts) return fr_session_bring(s, v, to);
+    fr_pool_run(s->opts.pool, (size_t)value->parts, copy_part, &j);
+    for (int i = 0; i < value->parts; i++) {
+        fr_val p = value->part[i];
+        size_t row = (size_t)s->graph->values[p]->whole_row;
+        if (fr_session_waits(s, p))
+            FR_TRY(fr_session_bring(s, p, to + row * row_bytes(&s->desc[v])));
+    }
+    return FR_OK;
 }
 
 /* ---- for good ---- */
@@ -40,17 +51,24 @@ static void copy_parts(const fr_session *s, fr_val v, void *to) {
 fr_status fr_session_join(fr_session *s, fr_val v) {
     fr_binding *b = &s->bound[v];
     const fr_value *value = s->graph->values[v];
+    if (value->whole != FR_NONE) return fr_session_join(s, value->whole);
     if (b->owned) return FR_OK;
     void *data = fr_alloc(FR_MEM_WEIGHTS, fr_bytes(&s->desc[v]));
     if (!data)
         return fr_fail(FR_NOMEM, "There is no memory for the parameter '%s' of %zu bytes.",
                        value->name, fr_bytes(&s->desc[v]));
-    copy_parts(s, v, data);
+    fr_status st = copy_parts(s, v, data);
+    if (st) {
+        fr_free(data);
+        return st;
+    }
+    fr_session_end_waiting(s, v);
     b->t = s->desc[v];
     b->t.data = data;
     b->owned = true;
     for (int i = 0; i < value->parts; i++) {
         fr_val p = value->part[i];
+        fr_session_end_waiting(s, p);
         s->bound[p].t = s->desc[p];
         s->bound[p].t.data =
             (uint8_t *)data + (size_t)s->graph->values[p]->whole_row * row_bytes(&b->t);
@@ -62,7 +80,10 @@ fr_status fr_session_join(fr_session *s, fr_val v) {
 fr_status fr_session_join_all(fr_session *s) {
     for (fr_val v = 1; (size_t)v < s->value_count; v++) {
         fr_val whole = s->graph->values[v]->whole;
-        if (whole != FR_NONE && s->bound[v].t.data) FR_TRY(fr_session_join(s, whole));
+        if (fr_session_waits(s, v))
+            FR_TRY(fr_session_join(s, v));
+        else if (whole != FR_NONE && s->bound[v].t.data)
+            FR_TRY(fr_session_join(s, whole));
     }
     return FR_OK;
 }
@@ -98,7 +119,9 @@ static void forget(const fr_session *s, fr_val v) {
     const fr_value *value = s->graph->values[v];
     const fr_tensor *t = &s->bound[v].t;
     for (int i = 0; i < value->parts; i++) forget(s, value->part[i]);
+    const fr_tensor *from = &s->bound[v].from;
     if (t->data && !s->bound[v].owned) fr_map_forget(t->data, fr_bytes(t));
+    if (from->data) fr_map_forget(from->data, fr_bytes(from));
 }
 
 /* Room that stays until all is packed: fresh memory costs as much as what is done with it. */
@@ -127,15 +150,16 @@ fr_status fr_session_pack(fr_session *s, const fr_plan *p, const fr_step *step, 
         if (is_lent(s, p, step, i))
             bytes += fr_round_up(fr_bytes(&s->desc[value_of(p, step, i)]), FR_ALIGN);
     uint8_t *at = bytes ? lend(s, bytes) : NULL;
+    fr_status st = FR_OK;
     if (bytes && !at) return FR_NOMEM;
-    for (int i = 0; i < step->nin; i++) {
+    for (int i = 0; !st && i < step->nin; i++) {
         if (!is_lent(s, p, step, i)) continue;
         fr_val v = value_of(p, step, i);
-        copy_parts(s, v, at);
+        st = copy_parts(s, v, at);
         in[i].data = at + step->in[i].offset;
         at += fr_round_up(fr_bytes(&s->desc[v]), FR_ALIGN);
     }
-    fr_status st = step->op->pack(c, out);
+    if (!st) st = step->op->pack(c, out);
     for (int i = 0; i < step->nin; i++) {
         if (is_lent(s, p, step, i)) in[i].data = NULL;
         if (packs(step, i) && value_of(p, step, i) != FR_NONE) forget(s, value_of(p, step, i));
