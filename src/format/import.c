@@ -8,6 +8,7 @@
 
 #include "format/families.h"
 #include <stdio.h>
+#include <string.h>
 
 #include "format/parts.h"
 
@@ -137,20 +138,38 @@ static unsigned awq_field(const uint32_t *row, int64_t o) {
     return row[o / 8] >> (4 * awq_place[o % 8]) & 15u;
 }
 
+/* Words of a row of the file lie side by side, and so do inputs in a row of ours: some columns of words at a time keep
+ * both within reach. */
+enum { AT_ONCE = 16 };
+
+static void take_awq(const layer *l, fr_quantized *q) {
+    const int64_t words = l->out / 8, bytes = q->part[0].dim[1];
+    uint8_t *codes = q->part[0].data;
+    for (int64_t c0 = 0; c0 < words; c0 += AT_ONCE)
+        for (int64_t i = 0; i < l->in; i += 2)
+            for (int64_t c = c0; c < FR_MIN(c0 + AT_ONCE, words); c++) {
+                uint32_t a = l->weight[i * words + c];
+                uint32_t b = i + 1 < l->in ? l->weight[(i + 1) * words + c] : 0;
+                for (int t = 0; t < 8; t++) {
+                    int shift = 4 * awq_place[t];
+                    codes[(8 * c + t) * bytes + i / 2] =
+                        (uint8_t)((a >> shift & 15) | (b >> shift & 15) << 4);
+                }
+            }
+    for (int64_t o = 0; o < l->out; o++)
+        for (int64_t g = 0; g < l->groups; g++) {
+            ((uint16_t *)q->part[1].data)[o * l->groups + g] = l->scales[g * l->out + o];
+            ((uint8_t *)q->part[2].data)[o * l->groups + g] =
+                (uint8_t)awq_field(l->zeros + g * (l->out / 8), o);
+        }
+}
+
 fr_status fr_import_awq(const fr_store *s, const char *name, fr_quantized *out) {
     layer l = {.name = name, .bits = 4};
     *out = (fr_quantized){0};
     FR_TRY(open_layer(s, &l, false));
     FR_TRY(fr_quantized_new(format_of(&l, false), l.out, l.in, out));
-    for (int64_t o = 0; o < l.out; o++) {
-        for (int64_t i = 0; i < l.in; i++)
-            put_code(out, o, i, awq_field(l.weight + i * (l.out / 8), o), 4);
-        for (int64_t g = 0; g < l.groups; g++) {
-            ((uint16_t *)out->part[1].data)[o * l.groups + g] = l.scales[g * l.out + o];
-            ((uint8_t *)out->part[2].data)[o * l.groups + g] =
-                (uint8_t)awq_field(l.zeros + g * (l.out / 8), o);
-        }
-    }
+    take_awq(&l, out);
     fr_status status = out->format->check(out);
     if (status == FR_OK) return FR_OK;
     fr_quantized_free(out);
@@ -174,22 +193,41 @@ static fr_status open_g_idx(const fr_store *s, layer *l) {
     return FR_OK;
 }
 
-static void take_gptq(const layer *l, bool v2, fr_quantized *q) {
-    const int32_t *order = l->g_idx ? q->part[3].data : NULL;
-    unsigned top = (1u << l->bits) - 1;
-    int64_t per_word = 32 / l->bits;
-    for (int64_t o = 0; o < l->out; o++) {
+/* In order: a word of the file is a word of ours, of another row. */
+static void take_words(const layer *l, fr_quantized *q) {
+    const int64_t words = l->in * l->bits / 32, bytes = q->part[0].dim[1];
+    uint8_t *codes = q->part[0].data;
+    for (int64_t o0 = 0; o0 < l->out; o0 += AT_ONCE)
+        for (int64_t r = 0; r < words; r++)
+            for (int64_t o = o0; o < FR_MIN(o0 + AT_ONCE, l->out); o++)
+                memcpy(codes + o * bytes + r * 4, &l->weight[r * l->out + o], 4);
+}
+
+static void take_columns(const layer *l, const int32_t *order, fr_quantized *q) {
+    const unsigned top = (1u << l->bits) - 1;
+    const int64_t per_word = 32 / l->bits;
+    for (int64_t o0 = 0; o0 < l->out; o0 += AT_ONCE)
         for (int64_t i = 0; i < l->in; i++) {
-            int64_t c = order ? order[i] : i;
-            uint32_t word = l->weight[c / per_word * l->out + o];
-            put_code(q, o, i, word >> (c % per_word * l->bits) & top, l->bits);
+            const int64_t c = order[i], shift = c % per_word * l->bits;
+            const uint32_t *words = l->weight + c / per_word * l->out;
+            for (int64_t o = o0; o < FR_MIN(o0 + AT_ONCE, l->out); o++)
+                put_code(q, o, i, words[o] >> shift & top, l->bits);
         }
+}
+
+static void take_gptq(const layer *l, bool v2, fr_quantized *q) {
+    const unsigned top = (1u << l->bits) - 1;
+    const int64_t per_word = 32 / l->bits;
+    if (l->g_idx)
+        take_columns(l, q->part[3].data, q);
+    else
+        take_words(l, q);
+    for (int64_t o = 0; o < l->out; o++)
         for (int64_t g = 0; g < l->groups; g++) {
             unsigned z = field(l->zeros + g * (l->out / per_word), o, l->bits);
             ((uint16_t *)q->part[1].data)[o * l->groups + g] = l->scales[g * l->out + o];
             ((uint8_t *)q->part[2].data)[o * l->groups + g] = (uint8_t)((z + !v2) & top);
         }
-    }
 }
 
 fr_status fr_import_gptq(const fr_store *s, const char *name, fr_gptq kind, fr_quantized *out) {

@@ -63,11 +63,27 @@ static fr_status open_layer(const fr_store *s, layer *l) {
     return FR_OK;
 }
 
-static unsigned code_at(const layer *l, int64_t o, int64_t k) {
-    int64_t a = o % 32 / 16, b = o % 16 / 8, c = o % 8, d = k % 32 / 16, e = k % 16 / 4, f = k % 4;
-    int64_t tile = o / 32 * (l->in / 32) + k / 32;
-    return (unsigned)(l->weight[tile * 512 + (4 * c + e) * 16 + 8 * d + 4 * b + f] >> (4 * a)) &
-           15u;
+/* A tile of 32 x 32 codes, in order. */
+static void take_tile(const uint8_t *tile, uint8_t out[32][32]) {
+    for (int i = 0; i < 512; i++) {
+        int c = i / 64, e = i / 16 % 4, d = i / 8 % 2, b = i / 4 % 2, f = i % 4;
+        int row = 8 * b + c, col = 16 * d + 4 * e + f;
+        out[row][col] = tile[i] & 15;
+        out[row + 16][col] = tile[i] >> 4;
+    }
+}
+
+static void take_codes(const layer *l, uint8_t *to) {
+    uint8_t code[32][32];
+    for (int64_t ot = 0; ot < l->out / 32; ot++)
+        for (int64_t kt = 0; kt < l->in / 32; kt++) {
+            take_tile(l->weight + (ot * (l->in / 32) + kt) * 512, code);
+            for (int64_t r = 0; r < 32; r++) {
+                uint8_t *row = to + (32 * ot + r) * (l->in / 2) + 16 * kt;
+                for (int c = 0; c < 16; c++)
+                    row[c] = (uint8_t)(code[r][2 * c] | code[r][2 * c + 1] << 4);
+            }
+        }
 }
 
 /* Where group g of output o lies in s2_scales and s2_zeros. */
@@ -112,9 +128,7 @@ fr_status fr_import_qserve(const fr_store *s, const char *name, fr_quantized *ou
                           : needs_pre(&l) ? &fr_qoq_g128_pre
                                           : &fr_qoq_g128;
     FR_TRY(fr_quantized_new(f, l.out, l.in, out));
-    for (int64_t o = 0; o < l.out; o++)
-        for (int64_t k = 0; k < l.in; k++)
-            fr_put_nibble((uint8_t *)out->part[0].data + o * (l.in / 2), k, code_at(&l, o, k));
+    take_codes(&l, out->part[0].data);
     memcpy(out->part[1].data, l.s1->data, (size_t)l.out * 2);
     fr_status status = FR_OK;
     if (l.s1_zeros)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "format/format.h"
 #include "model/layouts.h"
 
 /* ---- finding ---- */
@@ -90,16 +91,55 @@ void fr_model_close(fr_model *m) {
     *m = (fr_model){0};
 }
 
+/* One parameter of the list: a tensor of the store, or a matrix that it holds in few bits. */
+typedef struct parameter {
+    const char *name;
+    const fr_tensor *t; /* NULL: q */
+    fr_quantized q;
+} parameter;
+
+static bool is_part(const fr_store *s, const char *name) {
+    const char *dot = strrchr(name, '.');
+    char *matrix = dot ? fr_format("%.*s", (int)(dot - name), name) : NULL;
+    bool is = matrix && fr_quantized_is(s, matrix);
+    fr_free(matrix);
+    return is;
+}
+
+static fr_status list_parameters(const fr_model *m, parameter *out, size_t *count) {
+    static const char prefix[] = "frugal.format.";
+    const char *key;
+    json_t *value;
+    *count = 0;
+    for (size_t i = 0; i < fr_store_count(m->store); i++) {
+        const char *name = fr_store_name(m->store, i);
+        if (is_part(m->store, name)) continue;
+        out[*count] = (parameter){.name = name, .t = fr_store_tensor(m->store, i)};
+        if (!out[(*count)++].t) return FR_NOMEM;
+    }
+    json_object_foreach((json_t *)(uintptr_t)fr_store_metadata(m->store), key, value) {
+        if (strncmp(key, prefix, sizeof prefix - 1)) continue;
+        parameter p = {.name = key + sizeof prefix - 1};
+        /* The table of a tied model stands under both names. */
+        if (m->decoder.tied && !strcmp(p.name, "lm_head.weight")) continue;
+        FR_TRY(fr_quantized_open(m->store, p.name, &p.q));
+        out[(*count)++] = p;
+    }
+    return FR_OK;
+}
+
+static fr_tensor shape_of(const parameter *p) {
+    if (p->t) return fr_tensor_make(FR_F32, p->t->rank, p->t->dim, NULL);
+    return fr_tensor_make(FR_F32, 2, (int64_t[]){p->q.rows, p->q.cols}, NULL);
+}
+
 /* The list, then the tensors, then their values. */
-fr_status fr_model_weights(const fr_model *m, fr_named_tensor **list, size_t *count) {
-    size_t n = *count = fr_store_count(m->store), bytes, head;
-    *list = NULL;
-    head = fr_round_up(n * (sizeof **list + sizeof(fr_tensor)), FR_ALIGN);
-    bytes = head;
+static fr_status fill_list(const parameter *from, size_t n, fr_named_tensor **list) {
+    size_t head = fr_round_up(n * (sizeof **list + sizeof(fr_tensor)), FR_ALIGN), bytes = head;
     for (size_t i = 0; i < n; i++) {
+        fr_tensor t = shape_of(&from[i]);
         size_t one;
-        bool fits =
-            fr_size_mul((size_t)fr_values(fr_store_shape(m->store, i)), sizeof(float), &one);
+        bool fits = fr_size_mul((size_t)fr_values(&t), sizeof(float), &one);
         if (!fits || !fr_size_add(bytes, fr_round_up(one, FR_ALIGN), &bytes)) return FR_NOMEM;
     }
     char *block = fr_alloc(FR_MEM_WEIGHTS, bytes);
@@ -108,18 +148,30 @@ fr_status fr_model_weights(const fr_model *m, fr_named_tensor **list, size_t *co
     fr_tensor *tensors = (void *)(names + n);
     char *values = block + head;
     for (size_t i = 0; i < n; i++) {
-        const fr_tensor *t = fr_store_tensor(m->store, i);
-        fr_status st = t ? fr_tensor_to_f32(t, (float *)(void *)values) : FR_NOMEM;
+        float *x = (float *)(void *)values;
+        fr_status st = from[i].t ? fr_tensor_to_f32(from[i].t, x) : FR_OK;
         if (st) {
             fr_free(block);
             return st;
         }
-        tensors[i] = fr_tensor_make(FR_F32, t->rank, t->dim, values);
-        names[i] = (fr_named_tensor){fr_store_name(m->store, i), &tensors[i]};
-        values += fr_round_up((size_t)fr_values(t) * sizeof(float), FR_ALIGN);
+        if (!from[i].t) from[i].q.format->decode(&from[i].q, 0, from[i].q.rows, x);
+        tensors[i] = shape_of(&from[i]);
+        tensors[i].data = values;
+        names[i] = (fr_named_tensor){from[i].name, &tensors[i]};
+        values += fr_round_up((size_t)fr_values(&tensors[i]) * sizeof(float), FR_ALIGN);
     }
     *list = names;
     return FR_OK;
+}
+
+fr_status fr_model_weights(const fr_model *m, fr_named_tensor **list, size_t *count) {
+    size_t most = fr_store_count(m->store) + json_object_size(fr_store_metadata(m->store));
+    parameter *all = fr_alloc_array(FR_MEM_OTHER, most + 1, sizeof *all);
+    *list = NULL;
+    fr_status st = all ? list_parameters(m, all, count) : FR_NOMEM;
+    if (!st) st = fill_list(all, *count, list);
+    fr_free(all);
+    return st;
 }
 
 /* ---- writing ---- */

@@ -81,6 +81,15 @@ static void test_logits(void **state) {
         ok(fr_model_open(path, &m));
         starts(format_of(&m, "self_attn.q_proj"), cases[i].attention);
         starts(format_of(&m, "mlp.down_proj"), cases[i].mlp);
+        fr_named_tensor *list; /* all weights as floats, parts left out */
+        size_t count, found = 0;
+        ok(fr_model_weights(&m, &list, &count));
+        for (size_t k = 0; k < count; k++) {
+            assert_null(strstr(list[k].name, ".codes"));
+            found += strstr(list[k].name, "_proj.weight") && list[k].tensor->rank == 2;
+        }
+        assert_true(found == 7 && count == 12);
+        fr_free(list);
         fr_decoder_opts exact = {.weights = FR_F32}, few = {.weights = FR_BF16, .store = m.store};
         double a = apart(&m, &exact, cases[i].name), b = apart(&m, &few, cases[i].name);
         print_message("%-8s f32 %.2g, few bits and bf16 %.2g\n", cases[i].name, a, b);
