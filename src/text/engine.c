@@ -19,7 +19,7 @@ enum {
     LOGITS = 8 << 20, /* values of a run at most, but for few rows */
 };
 
-enum { IDS, POS, TABLE, START, LENGTH, PICK, INPUTS };
+enum { IDS, POS, TABLE, START, LENGTH, MOST, PICK, INPUTS };
 
 /* A piece of a feed that goes through in one run. */
 typedef struct piece {
@@ -38,10 +38,11 @@ struct fr_engine {
     int64_t most;    /* pages of a row of the table: also of what only fills up */
     int64_t longest; /* row */
     int64_t *length; /* of each sequence */
+    int32_t *limit;  /* tokens that each may come to have */
     int64_t *left;   /* of the feed of each sequence; -1: it is not in this step */
     piece *rows;
-    int32_t *ids, *pos, *table, *start, *count, *pick; /* inputs */
-    float *logits;                                     /* of a step of several runs */
+    int32_t *ids, *pos, *table, *start, *count, *limits, *pick; /* inputs */
+    float *logits;                                              /* of a step of several runs */
     size_t logits_cap;
     fr_val *state; /* all pages of a layer, keys or values */
     size_t states, page;
@@ -60,6 +61,7 @@ static fr_status build(fr_engine *e, const fr_store *store, const fr_engine_opts
     cache.table = fr_input(graph, "table", FR_I32, 2, (int64_t[]){rows, e->most});
     cache.start = fr_input(graph, "start", FR_I32, 1, (int64_t[]){rows});
     cache.length = fr_input(graph, "length", FR_I32, 1, (int64_t[]){rows});
+    cache.most = fr_input(graph, "most", FR_I32, 1, (int64_t[]){rows});
     fr_val pick = fr_input(graph, "pick", FR_I32, 1, (int64_t[]){rows});
     fr_decoder_opts lo = {.weights = o->weights ? o->weights : FR_BF16, .store = store};
     lo.flow = o->flow ? o->flow : FR_F32;
@@ -94,8 +96,10 @@ static fr_status make_inputs(fr_engine *e) {
     e->table = numbers(rows * e->most);
     e->start = numbers(rows);
     e->count = numbers(rows);
+    e->limit = numbers(rows);
+    e->limits = numbers(rows);
     bool good = e->length && e->left && e->rows && e->ids && e->pos && e->pick && e->table;
-    return good && e->start && e->count ? FR_OK : FR_NOMEM;
+    return good && e->start && e->count && e->limit && e->limits ? FR_OK : FR_NOMEM;
 }
 
 /* Pages for all sequences, or as many as the memory for them holds. */
@@ -157,8 +161,8 @@ fr_status fr_engine_new(const fr_decoder *m, const fr_store *weights, const fr_e
 
 void fr_engine_free(fr_engine *e) {
     if (!e) return;
-    void *blocks[] = {e->length, e->left,  e->rows, e->ids,    e->pos,  e->table,
-                      e->start,  e->count, e->pick, e->logits, e->state};
+    void *blocks[] = {e->length, e->left,  e->rows,   e->ids,  e->pos,    e->table, e->start,
+                      e->count,  e->limit, e->limits, e->pick, e->logits, e->state};
     fr_session_free(e->session);
     fr_graph_free(e->graph);
     fr_pages_free(&e->pages);
@@ -176,22 +180,29 @@ int64_t fr_engine_context(const fr_engine *e) {
 
 /* ---- sequences ---- */
 
-static fr_status begin(fr_engine *e, int32_t at, int64_t length, int32_t *sequence) {
+static fr_status begin(fr_engine *e, int32_t at, int64_t length, int64_t limit, int32_t *sequence) {
     *sequence = at;
     if (at < 0) return FR_NOMEM;
     e->length[at] = length;
+    e->limit[at] = (int32_t)limit;
     return FR_OK;
 }
 
 fr_status fr_engine_open(fr_engine *e, int64_t promise, int32_t *sequence) {
-    return begin(e, fr_pages_open(&e->pages, FR_MIN(promise, e->context)), 0, sequence);
+    int64_t most = FR_MIN(promise, e->context);
+    return begin(e, fr_pages_open(&e->pages, most), 0, most ? most : e->context, sequence);
 }
 
 fr_status fr_engine_fork(fr_engine *e, int32_t from, int64_t tokens, int64_t promise,
                          int32_t *sequence) {
     tokens = FR_MIN(tokens, e->length[from]);
     int64_t most = promise ? FR_MIN(FR_MAX_OF(promise, tokens), e->context) : 0;
-    return begin(e, fr_pages_fork(&e->pages, from, tokens, most), tokens, sequence);
+    int32_t at = fr_pages_fork(&e->pages, from, tokens, most);
+    return begin(e, at, tokens, e->limit[from], sequence);
+}
+
+void fr_engine_limit(fr_engine *e, int32_t sequence, int64_t tokens) {
+    e->limit[sequence] = (int32_t)FR_MIN(tokens, e->context);
 }
 
 int64_t fr_engine_length(const fr_engine *e, int32_t sequence) {
@@ -243,6 +254,7 @@ static fr_status fill_row(fr_engine *e, int64_t r, const piece *p, int64_t width
     for (int64_t i = 0; i < e->most; i++) table[i] = i < e->pages.most ? pages[i] : FR_NOWHERE;
     e->start[r] = (int32_t)start;
     e->count[r] = (int32_t)(start + width);
+    e->limits[r] = e->limit[s];
     return FR_OK;
 }
 
@@ -286,6 +298,7 @@ static fr_status run_rows(fr_engine *e, const piece *rows, int64_t count, bool m
         [TABLE] = fr_tensor_make(FR_I32, 2, (int64_t[]){count, most}, e->table),
         [START] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, e->start),
         [LENGTH] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, e->count),
+        [MOST] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, e->limits),
         [PICK] = fr_tensor_make(FR_I32, 1, (int64_t[]){picks}, e->pick),
     };
     FR_TRY(fr_session_run(e->session, in, INPUTS));

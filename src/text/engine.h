@@ -21,8 +21,8 @@
  * bits in the third. Which one a token takes does not follow from how many come together, but is said: `made` is
  * false for what was given and true for what was chosen. So a chat that keeps its pages does not see the very bits
  * of one that reads its own answers again as a prompt; everything else agrees bit for bit.
- * Exceptions: models with more than 32 query heads for a key head have one order only; and a text that exceeds the
- * length at which FR_STRETCH_LONG changes its list turns by the list that `promise` calls for.
+ * Exceptions: models with more than 32 query heads for a key head have one order only; and of models with
+ * FR_STRETCH_LONG a text has the bits of a short or of a long one, as fr_engine_limit says.
  *
  * An engine is one thread's business: it spreads its own work over the pool. */
 #ifndef FR_TEXT_ENGINE_H
@@ -57,6 +57,9 @@ fr_status fr_engine_open(fr_engine *e, int64_t promise, int32_t *sequence);
 /* One that begins with the first `tokens` tokens of another, whose pages it shares. */
 fr_status fr_engine_fork(fr_engine *e, int32_t from, int64_t tokens, int64_t promise,
                          int32_t *sequence);
+/* How many tokens an empty sequence may come to have (else what it was promised, or the context): models that turn
+ * long texts otherwise than short ones must know it from the first token. A fork is as what it came from. */
+void fr_engine_limit(fr_engine *e, int32_t sequence, int64_t tokens);
 int64_t fr_engine_length(const fr_engine *e, int32_t sequence);
 /* Takes back all but the first `tokens` tokens. */
 void fr_engine_cut(fr_engine *e, int32_t sequence, int64_t tokens);

@@ -143,6 +143,7 @@ typedef struct work {
     fr_tokens *out;
     fr_ended *why;
     size_t feeds;
+    bool unshared; /* the cache is too small to hold what prompts share */
 } work;
 
 static bool same(const fr_tokens *a, const fr_tokens *b) {
@@ -152,7 +153,7 @@ static bool same(const fr_tokens *a, const fr_tokens *b) {
 /* What a sequence may come to hold. */
 static int64_t tokens_at_most(const work *w, const fr_tokens *prompt) {
     int64_t context = fr_engine_context(w->g->engine);
-    return FR_MIN((int64_t)prompt->count + FR_MIN(w->o->most, context) + w->o->drafts, context);
+    return FR_MIN((int64_t)prompt->count + FR_MIN(w->o->most, context), context);
 }
 
 static void drop_kept(fr_generator *g) {
@@ -208,31 +209,37 @@ static fr_status begin(work *w, slot *s, int32_t sequence) {
     return fr_sampler_new(&w->o->sampling, vocab, s->which, NULL, p->ids, p->count, &s->drafter);
 }
 
-/* The first of some that are the same. FR_NOMEM: there is no room now. */
-static fr_status begin_root(work *w) {
+/* The first of some that are the same; false when there is no room for it now. */
+static bool begin_root(work *w) {
     fr_generator *g = w->g;
+    const fr_tokens *p = &w->prompts[w->next];
     drop_root(g);
-    FR_TRY(fr_engine_open(g->engine, (int64_t)w->prompts[w->next].count, &g->root.sequence));
-    g->root.prompt = &w->prompts[w->next];
-    return FR_OK;
+    if (fr_engine_open(g->engine, (int64_t)p->count, &g->root.sequence)) return false;
+    fr_engine_limit(g->engine, g->root.sequence, tokens_at_most(w, p));
+    g->root.prompt = p;
+    return true;
 }
 
-/* A sequence for the next prompt; -1: it must wait. */
+/* A sequence for the next prompt; -1: it must wait. Where there is nobody to wait for, what is shared makes room. */
 static int32_t place(work *w, bool *forked) {
     fr_generator *g = w->g;
     const fr_tokens *p = &w->prompts[w->next];
-    int64_t most = tokens_at_most(w, p);
+    int64_t most = w->o->keep ? 0 : tokens_at_most(w, p); /* a chat may go on to the end */
     int32_t sequence = -1;
+    bool alone = true;
+    for (int32_t i = 0; i < g->batch; i++) alone &= !g->slots[i].busy;
     *forked = g->root.prompt && same(g->root.prompt, p);
-    if (!*forked && w->next + 1 < w->count && same(p, p + 1)) {
-        begin_root(w);
+    if (!*forked && !w->unshared && w->next + 1 < w->count && same(p, p + 1) && begin_root(w))
         return -1;
-    }
-    if (!*forked) {
-        fr_engine_open(g->engine, most, &sequence);
-    } else if (g->root.ready) {
+    if (*forked) {
+        if (!g->root.ready) return -1;
         fr_engine_fork(g->engine, g->root.sequence, (int64_t)p->count, most, &sequence);
+        if (sequence >= 0 || !alone) return sequence;
+        *forked = false;
+        w->unshared = true;
+        drop_root(g);
     }
+    fr_engine_open(g->engine, most, &sequence);
     return sequence;
 }
 

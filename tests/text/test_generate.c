@@ -357,7 +357,7 @@ static void test_small_cache(void **state) {
     (void)state;
     fr_tokens prompts[PROMPTS], out[PROMPTS] = {0}, want[PROMPTS] = {0};
     size_t page = fr_kv_page_bytes(FR_KV_BF16, 2, 16) * 2 * 2;
-    fr_generator_opts o = {.pool = pool, .batch = 4, .cache = 8 * page};
+    fr_generator_opts o = {.pool = pool, .batch = 4, .cache = 7 * page};
     fr_generator *g, *wide = open_generator(4, FR_KV_BF16, FR_NOTYPE);
     for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
     ok(fr_generator_new(&model.decoder, model.store, &o, &g));
@@ -366,7 +366,14 @@ static void test_small_cache(void **state) {
     for (int i = 0; i < PROMPTS; i++) {
         assert_int_equal(out[i].count, 40);
         assert_memory_equal(out[i].ids, want[i].ids, 40 * sizeof(int32_t));
+        out[i].count = 0;
     }
+    /* Prompts that are the same, and no room for what they share beside a text. */
+    fr_tokens twins[2] = {prompt_of(3, 350), prompt_of(3, 350)};
+    ok(fr_generate(g, twins, 2, &greedy, out, NULL));
+    assert_int_equal(out[0].count, 40);
+    assert_memory_equal(out[0].ids, out[1].ids, 40 * sizeof(int32_t));
+    free_all(twins, 2);
     free_all(prompts, PROMPTS);
     free_all(out, PROMPTS);
     free_all(want, PROMPTS);
