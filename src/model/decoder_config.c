@@ -232,7 +232,7 @@ static fr_status read_window(const fr_json *c, fr_decoder *m) {
     FR_TRY(fr_config_size(c, "sliding_window", fallback, &m->window));
     if (!qwen && m->family != FR_FAMILY_GEMMA2) return FR_OK;
     if (json_is_array(types)) return read_types(types, m);
-    m->window_even = !qwen;
+    m->window_even = !qwen && m->layers > 1;
     if (qwen) FR_TRY(fr_json_i64(c, "max_window_layers", 28, &m->window_from));
     if (m->window_from < 0)
         return fr_fail(FR_FORMAT,
