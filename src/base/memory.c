@@ -182,3 +182,9 @@ size_t fr_resident_bytes(void) {
 size_t fr_resident_peak_bytes(void) {
     return status_field("VmHWM:");
 }
+size_t fr_resident_own_bytes(void) {
+    return status_field("RssAnon:");
+}
+size_t fr_resident_file_bytes(void) {
+    return status_field("RssFile:");
+}

@@ -55,6 +55,9 @@ void fr_memory_reset_peak(void);
 /* Resident bytes of the process, and the most it ever had (0 when the system does not say). */
 size_t fr_resident_bytes(void);
 size_t fr_resident_peak_bytes(void);
+/* Of the resident bytes: those of the process itself, and those of mapped files. */
+size_t fr_resident_own_bytes(void);
+size_t fr_resident_file_bytes(void);
 
 /* For tests: the n-th allocation from now on fails (0: none). */
 void fr_memory_fail_after(long n);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/run_memory.h"
 #include "model/model.h"
 #include "text/text.h"
 
@@ -73,7 +74,10 @@ static void begin_of_text(const job *j) {
 static bool on_token(void *arg, size_t which, int32_t token) {
     job *j = arg;
     (void)which;
-    if (!j->made++) j->first = fr_now();
+    if (!j->made++) {
+        j->first = fr_now();
+        if (j->c->stats) fr_cli_memory_look();
+    }
     if (j->c->count > 1) {
         fr_progress_update(&j->progress, (double)j->made);
         return true;
@@ -93,20 +97,6 @@ static fr_status show_all(job *j) {
 }
 
 /* ---- figures ---- */
-
-static void print_memory(void) {
-    char text[32];
-    const char *comma = "";
-    fprintf(stderr, "memory: ");
-    for (fr_mem_kind k = 0; k < FR_MEM_KIND_COUNT; k++) {
-        size_t peak = fr_memory_stat(k).peak;
-        if (peak < 1024) continue;
-        fprintf(stderr, "%s%s %s", comma, fr_mem_kind_name(k), fr_show_bytes(text, (double)peak));
-        comma = ", ";
-    }
-    fprintf(stderr, "; resident at most %s\n",
-            fr_show_bytes(text, (double)fr_resident_peak_bytes()));
-}
 
 static const char *reason(fr_ended why) {
     return why == FR_ENDED_STOP   ? "the text had ended"
@@ -133,7 +123,8 @@ static void print_stats(const job *j) {
                     (double)(j->made - 1) / rest);
         fprintf(stderr, "\n");
     }
-    print_memory();
+    fr_engine_stats e = fr_engine_stats_of(fr_generator_engine(j->generator));
+    fr_cli_memory_print(&e);
 }
 
 /* ---- the work ---- */

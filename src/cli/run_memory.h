@@ -1,0 +1,13 @@
+/* run_memory.h: what a model took, as Frugal counts it and as the system does. */
+#ifndef FR_CLI_RUN_MEMORY_H
+#define FR_CLI_RUN_MEMORY_H
+
+#include "text/text.h"
+
+/* The most memory of the process so far that is no mapped file: called now and then, since the system keeps no peak
+ * of it. */
+void fr_cli_memory_look(void);
+/* A line on standard error. */
+void fr_cli_memory_print(const fr_engine_stats *e);
+
+#endif
