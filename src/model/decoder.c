@@ -71,8 +71,8 @@ fr_val fr_decoder_logits(fr_graph *g, const fr_decoder *m, const fr_decoder_opts
     fr_qweight q;
     dec_enter(&b, "", "lm_head");
     fr_val y, w = FR_NONE;
-    if (dec_few_bits(&b,
-                     &q)) { /* also of a tied model: the table stays as it is, its copy is small */
+    /* Also of a tied model: the table stays as it is, its copy is small. */
+    if (dec_few_bits(&b, m->vocab, m->width, &q)) {
         y = fr_qlinear(g, hidden, &q, NULL, NULL);
     } else {
         if (!m->tied) w = dec_matrix(&b, "weight", m->vocab, m->width);

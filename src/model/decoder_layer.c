@@ -55,11 +55,23 @@ static fr_val part(const dec_build *b, const fr_quantized *q, int i) {
     return fr_param(b->g, name, q->part[i].dtype, q->part[i].rank, q->part[i].dim);
 }
 
+/* What a file holds in few bits is as large as the configuration says. */
+static bool fits(const dec_build *b, const fr_quantized *q, int64_t rows, int64_t cols) {
+    if (q->rows == rows && q->cols == cols) return true;
+    fr_emit_fail(b->g, fr_fail(FR_FORMAT,
+                               "The matrix '%s.weight' is %lld x %lld, and the model's "
+                               "configuration wants %lld x %lld.",
+                               b->g->scope, (long long)q->rows, (long long)q->cols, (long long)rows,
+                               (long long)cols));
+    return false;
+}
+
 /* The weight that parameters of the scope now open make up, when the store holds it in few bits that have a product:
  * its parts are parameters "weight.codes" and so on. What has none is decoded when it is loaded. */
-bool dec_few_bits(const dec_build *b, fr_qweight *out) {
+bool dec_few_bits(const dec_build *b, int64_t rows, int64_t cols, fr_qweight *out) {
     fr_quantized q;
-    if (!held(b, &q) || !fr_qlinear_takes(q.format->name, q.rows, q.cols)) return false;
+    if (!held(b, &q) || !fits(b, &q, rows, cols)) return false;
+    if (!fr_qlinear_takes(q.format->name, q.rows, q.cols)) return false;
     *out = (fr_qweight){.format = q.format->name, .n = q.rows, .k = q.cols};
     for (int i = 0; i < q.format->parts; i++) out->part[i] = part(b, &q, i);
     return true;
@@ -88,7 +100,7 @@ fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t c
     fr_val y, plus = FR_NONE, in = x;
     dec_enter(b, "", name);
     if (bias) plus = fr_param(b->g, "bias", b->type, 1, (int64_t[]){rows});
-    if (dec_few_bits(b, &q) || in_other_order(b, &q, &in)) {
+    if (dec_few_bits(b, rows, cols, &q) || in_other_order(b, &q, &in)) {
         fr_qlinear_opts opts = {.bias = plus, .residual = residual};
         y = fr_qlinear(b->g, in, &q, &opts, NULL);
     } else {
