@@ -6,8 +6,19 @@
 #include "cli/run_memory.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static size_t most;
+
+bool fr_cli_kv(const char *word, fr_kv_kind *out) {
+    static const char *const words[] = {"bf16", "f16", "8", "4"};
+    for (size_t i = 0; i < FR_COUNT(words); i++)
+        if (!strcmp(word, words[i])) {
+            *out = (fr_kv_kind)i;
+            return true;
+        }
+    return false;
+}
 
 void fr_cli_memory_look(void) {
     most = FR_MAX_OF(most, fr_resident_own_bytes());

@@ -4,6 +4,9 @@
 
 #include "text/text.h"
 
+/* A word for how keys and values are kept: bf16, f16, 8, 4. */
+bool fr_cli_kv(const char *word, fr_kv_kind *out);
+
 /* The most memory of the process so far that is no mapped file: called now and then, since the system keeps no peak
  * of it. */
 void fr_cli_memory_look(void);
