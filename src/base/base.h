@@ -14,5 +14,6 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/table.h"
+#include "base/text.h"
 
 #endif
