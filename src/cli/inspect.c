@@ -150,7 +150,7 @@ const fr_command fr_command_inspect = {
     .summary = "show what is in a file or folder of tensors",
     .help =
         "usage: frugal inspect FILE|FOLDER [options]\n\n"
-        "Shows the tensors of a .safetensors or .gguf file, of shards (a "
+        "Shows the tensors of a .safetensors, .gguf or PyTorch's .bin file, of shards (a "
         ".safetensors.index.json),\n"
         "or of a folder in Hugging Face or diffusers layout; then totals, metadata and configs.\n\n"
         "  --names PATTERN  only tensors whose name fits: '*.attn.*', 'blk.[0-3].*'\n"
