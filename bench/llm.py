@@ -130,7 +130,7 @@ def compare():
     files = llm_models.make(args.shape, args.models, args.threads)
     folder = args.model or ours(args.format, args.head)
     sides = [frugal("frugal", folder, 16, 2304, args.pages)]
-    for word in args.peers.split(","):
+    for word in filter(None, args.peers.split(",")):
         package, kind = word.split(":")
         if importlib.util.find_spec(package):
             name = {"llama_cpp": "llama.cpp", "ik_llama_cpp": "ik_llama.cpp"}[package]

@@ -9,9 +9,7 @@ done to the rows first. llama.cpp is the one inside the package llama-cpp-python
 its plain layout and in the one that it repacks weights into at load, and the faster counts. Weights are
 rotated through copies of COPIES bytes in all when there are few rows, so that they come from memory.
 With one thread the clock is processor time, so that other programs on the machine do not count; with
-more it is the wall. Figures are medians; every peer's result is compared with a product in f64.
-
-ik_llama.cpp is in no package registry that we know of, so it is not here."""
+more it is the wall. Figures are medians; every peer's result is compared with a product in f64."""
 import argparse
 import ctypes
 import os
