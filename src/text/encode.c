@@ -16,8 +16,8 @@ typedef struct encoding {
 static fr_status put_piece(void *arg, const char *piece, size_t bytes) {
     const encoding *e = arg;
     switch (e->t->model) {
-    case FR_MODEL_UNIGRAM: return fr_unigram_piece(e->t, piece, bytes, e->out);
-    case FR_MODEL_WORDS: return fr_word_piece(e->t, piece, bytes, e->out);
+    case FR_PIECES_UNIGRAM: return fr_unigram_piece(e->t, piece, bytes, e->out);
+    case FR_PIECES_WORDS: return fr_word_piece(e->t, piece, bytes, e->out);
     default: return fr_merge_piece(e->t, piece, bytes, e->out);
     }
 }

@@ -118,7 +118,7 @@ static fr_status find_pieces(fr_tokenizer *t) {
         if (!can_come(token) || (token->flags & FR_TOKEN_SPECIAL)) continue;
         FR_TRY(fr_trie_add(&t->trie, token->name, token->name_bytes, (int32_t)i));
     }
-    if (t->model != FR_MODEL_WORDS) return FR_OK;
+    if (t->model != FR_PIECES_WORDS) return FR_OK;
     t->inside = 0;
     for (const char *c = t->prefix; *c && t->inside >= 0; c++) {
         const fr_pair *p = fr_pairs_find(&t->trie.nodes, t->inside, (uint8_t)*c);
@@ -159,22 +159,22 @@ static fr_status find_added(fr_tokenizer *t, fr_pattern_scratch *scratch) {
 }
 
 fr_status fr_tokenizer_finish(fr_tokenizer *t) {
-    if (t->model == FR_MODEL_BYTES) {
+    if (t->model == FR_PIECES_BYTES) {
         FR_TRY(find_bytes(t));
         FR_TRY(find_texts(t));
     } else {
         find_byte_tokens(t);
         FR_TRY(find_users(t));
     }
-    if (t->model == FR_MODEL_CHARS) {
+    if (t->model == FR_PIECES_CHARS) {
         FR_TRY(find_chars(t));
         t->cut_at_spaces = can_cut_at_spaces(t);
     }
-    if (t->model == FR_MODEL_UNIGRAM || t->model == FR_MODEL_WORDS) FR_TRY(find_pieces(t));
+    if (t->model == FR_PIECES_UNIGRAM || t->model == FR_PIECES_WORDS) FR_TRY(find_pieces(t));
     fr_pattern_scratch *scratch;
     FR_TRY(fr_pattern_scratch_new(&scratch));
     fr_status status = find_added(t, scratch);
     fr_pattern_scratch_free(scratch);
     FR_TRY(status);
-    return t->model == FR_MODEL_BYTES ? FR_OK : fr_say_tokens(t);
+    return t->model == FR_PIECES_BYTES ? FR_OK : fr_say_tokens(t);
 }

@@ -78,7 +78,7 @@ static fr_status put_symbol(const fr_tokenizer *t, int32_t id, size_t start, fr_
 }
 
 static size_t start_symbols(const fr_tokenizer *t, const char *piece, size_t bytes, int32_t *ids) {
-    if (t->model == FR_MODEL_CHARS) return symbols_of(t, piece, bytes, ids);
+    if (t->model == FR_PIECES_CHARS) return symbols_of(t, piece, bytes, ids);
     for (size_t i = 0; i < bytes; i++) ids[i] = t->byte_ids[(uint8_t)piece[i]];
     return bytes;
 }

@@ -83,7 +83,7 @@ static fr_status read_unknown(fr_tokenizer *t, const fr_json *m) {
 static fr_status read_bpe(fr_tokenizer *t, const fr_json *m) {
     double dropout;
     const char *text;
-    t->model = FR_MODEL_CHARS; /* until the pre-tokenizer says ByteLevel */
+    t->model = FR_PIECES_CHARS; /* until the pre-tokenizer says ByteLevel */
     FR_TRY(fr_json_f64(m, "dropout", 0, &dropout));
     if (dropout != 0) {
         return fr_fail(FR_UNSUPPORTED,
@@ -109,7 +109,7 @@ static fr_status read_bpe(fr_tokenizer *t, const fr_json *m) {
 
 static fr_status read_word_piece(fr_tokenizer *t, const fr_json *m) {
     const char *prefix;
-    t->model = FR_MODEL_WORDS;
+    t->model = FR_PIECES_WORDS;
     FR_TRY(fr_json_string(m, "continuing_subword_prefix", "##", &prefix));
     FR_TRY(fr_json_i64(m, "max_input_chars_per_word", 100, &t->word_most));
     if (t->word_most < 0 || t->word_most > 1000000) {
@@ -128,7 +128,7 @@ static fr_status read_unigram(fr_tokenizer *t, const fr_json *m) {
     const fr_json *vocab = fr_json_get(m, "vocab");
     size_t count = json_array_size(vocab);
     int64_t unknown;
-    t->model = FR_MODEL_UNIGRAM;
+    t->model = FR_PIECES_UNIGRAM;
     if (!count) return fr_fail(FR_FORMAT, "the model has no \"vocab\"");
     FR_TRY(fr_json_bool(m, "byte_fallback", false, &t->byte_fallback));
     FR_TRY(fr_json_i64(m, "unk_id", -1, &unknown));

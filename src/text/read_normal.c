@@ -212,7 +212,7 @@ static fr_status check_byte_decoder(const fr_json *d) {
 fr_status fr_read_decoder(fr_tokenizer *t, const fr_json *decoder) {
     bool none = !decoder || json_is_null(decoder);
     if (!none) t->decoder = json_incref((json_t *)(uintptr_t)decoder);
-    if (t->model == FR_MODEL_BYTES) return none ? FR_OK : check_byte_decoder(decoder);
+    if (t->model == FR_PIECES_BYTES) return none ? FR_OK : check_byte_decoder(decoder);
     fr_say join = {.kind = FR_SAY_JOIN};
     return none ? fr_tokenizer_put_say(t, &join) : read_say(t, decoder, 0);
 }

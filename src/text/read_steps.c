@@ -110,7 +110,7 @@ static fr_status read_step(fr_tokenizer *t, const fr_json *j, int depth) {
 static fr_status check_steps(const fr_tokenizer *t, bool bytes) {
     int metas = 0;
     for (size_t i = 0; i < t->step_count; i++) metas += t->steps[i].kind == FR_STEP_META;
-    if (bytes && t->model != FR_MODEL_CHARS) {
+    if (bytes && t->model != FR_PIECES_CHARS) {
         return fr_fail(FR_UNSUPPORTED, "the pre-tokenizer ByteLevel stands before a model that is "
                                        "not BPE");
     }
@@ -126,7 +126,7 @@ fr_status fr_read_steps(fr_tokenizer *t, const fr_json *pre_tokenizer) {
     }
     bool bytes = t->step_count && t->steps[t->step_count - 1].kind == FR_STEP_BYTES;
     FR_TRY(check_steps(t, bytes));
-    if (bytes) t->model = FR_MODEL_BYTES;
+    if (bytes) t->model = FR_PIECES_BYTES;
     return FR_OK;
 }
 

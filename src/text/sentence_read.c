@@ -204,7 +204,7 @@ static fr_status read_sentence(fr_tokenizer *t, const uint8_t *data, size_t byte
                        "its model is of the type %lld; only Unigram and BPE are read",
                        (long long)s.model);
     }
-    t->model = s.model == 1 ? FR_MODEL_UNIGRAM : FR_MODEL_CHARS;
+    t->model = s.model == 1 ? FR_PIECES_UNIGRAM : FR_PIECES_CHARS;
     t->byte_fallback = s.byte_fallback;
     t->fuse_unknown = t->single = t->plain_find = true;
     FR_TRY(put_pieces(t, &s));

@@ -162,7 +162,7 @@ static fr_status run_step(splitting *s, size_t step, const char *text, size_t by
 fr_status fr_split_text(const fr_tokenizer *t, fr_pattern_scratch *scratch, const char *text,
                         size_t bytes, bool first, fr_piece_sink *sink, void *arg) {
     splitting s = {t, scratch, sink, arg, true, first ? text : NULL};
-    if (t->model != FR_MODEL_BYTES) {
+    if (t->model != FR_PIECES_BYTES) {
         size_t broken;
         s.valid = fr_utf8_valid(text, bytes, &broken) == bytes;
         return run_step(&s, 0, text, bytes);

@@ -2,7 +2,7 @@
  * the rest ("qwen2" is a pattern that texts are cut by), which stand for parts of a tokenizer.json. */
 #include <string.h>
 
-#include "tensor/store.h"
+#include "tensor/tensor.h"
 #include "text/read.h"
 #include "text/sentence.h"
 
@@ -56,7 +56,7 @@ static fr_status id_of(const gguf *g, const char *key, int32_t *id) {
 /* ---- tokens ---- */
 
 static uint32_t user_flags(const fr_tokenizer *t) {
-    return t->model == FR_MODEL_UNIGRAM ? FR_TOKEN_USER : FR_TOKEN_ADDED;
+    return t->model == FR_PIECES_UNIGRAM ? FR_TOKEN_USER : FR_TOKEN_ADDED;
 }
 
 static bool in_brackets(const char *text, size_t bytes) {
@@ -192,7 +192,7 @@ static fr_status read_gpt2(gguf *g, bool around[2]) {
     FR_TRY(fr_json_string(g->meta, KEY("pre"), "default", &pre));
     const cut *c = cut_named(pre);
     if (!c) return fr_read_refuse("way to cut (tokenizer.ggml.pre)", pre);
-    g->t->model = FR_MODEL_CHARS;
+    g->t->model = FR_PIECES_CHARS;
     g->t->ignore_merges = c->whole;
     around[0] = c->bos;
     FR_TRY(put_tokens(g));
@@ -211,7 +211,7 @@ static fr_status read_gpt2(gguf *g, bool around[2]) {
 static fr_status read_llama(gguf *g, bool around[2]) {
     bool prefix;
     FR_TRY(fr_json_bool(g->meta, KEY("add_space_prefix"), true, &prefix));
-    g->t->model = FR_MODEL_CHARS;
+    g->t->model = FR_PIECES_CHARS;
     g->t->byte_fallback = g->t->fuse_unknown = around[0] = true;
     FR_TRY(put_tokens(g));
     if (!g->scores) return fr_fail(FR_FORMAT, "the file has no list \"" KEY("scores") "\"");
@@ -241,7 +241,7 @@ static bool is_cased(const fr_tokenizer *t) {
 
 static fr_status read_bert(gguf *g, bool around[2]) {
     fr_tokenizer *t = g->t;
-    t->model = FR_MODEL_WORDS;
+    t->model = FR_PIECES_WORDS;
     t->word_most = 100;
     t->prefix = "##";
     around[0] = around[1] = g->words = true;
@@ -264,7 +264,7 @@ static fr_status read_t5(gguf *g, bool around[2]) {
     FR_TRY(fr_json_bool(g->meta, KEY("add_space_prefix"), true, &r.dummy_prefix));
     FR_TRY(fr_json_bool(g->meta, KEY("remove_extra_whitespaces"), false, &tidy));
     r.extra_spaces = !tidy;
-    g->t->model = FR_MODEL_UNIGRAM;
+    g->t->model = FR_PIECES_UNIGRAM;
     g->t->single = g->t->plain_find = g->t->unwritable = around[1] = true;
     FR_TRY(put_tokens(g));
     FR_TRY(id_of(g, KEY("unknown_token_id"), &g->t->unknown));

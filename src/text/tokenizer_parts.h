@@ -135,16 +135,16 @@ typedef struct fr_trie {
 } fr_trie;
 fr_status fr_trie_add(fr_trie *t, const char *text, size_t bytes, int32_t value);
 
-typedef enum fr_model {
-    FR_MODEL_BYTES,   /* BPE over bytes */
-    FR_MODEL_CHARS,   /* BPE over characters, as SentencePiece has it */
-    FR_MODEL_UNIGRAM, /* the most likely pieces */
-    FR_MODEL_WORDS    /* WordPiece: the longest piece, then the longest behind it */
-} fr_model;
+typedef enum fr_pieces {
+    FR_PIECES_BYTES,   /* BPE over bytes */
+    FR_PIECES_CHARS,   /* BPE over characters, as SentencePiece has it */
+    FR_PIECES_UNIGRAM, /* the most likely pieces */
+    FR_PIECES_WORDS    /* WordPiece: the longest piece, then the longest behind it */
+} fr_pieces;
 
 struct fr_tokenizer {
     fr_arena *arena; /* names, texts, sources */
-    fr_model model;
+    fr_pieces model;
     fr_token *tokens;
     size_t size, cap;
     fr_strings names; /* to ids */

@@ -125,10 +125,10 @@ static json_t *scored_vocab_of(const fr_tokenizer *t) {
 static json_t *model(const fr_tokenizer *t) {
     const char *unknown = t->unknown >= 0 ? t->tokens[t->unknown].name : NULL;
     switch (t->model) {
-    case FR_MODEL_UNIGRAM:
+    case FR_PIECES_UNIGRAM:
         return json_pack("{s:s,s:i,s:o,s:b}", "type", "Unigram", "unk_id", t->unknown, "vocab",
                          scored_vocab_of(t), "byte_fallback", t->byte_fallback);
-    case FR_MODEL_WORDS:
+    case FR_PIECES_WORDS:
         return json_pack("{s:s,s:s?,s:s,s:I,s:o}", "type", "WordPiece", "unk_token", unknown,
                          "continuing_subword_prefix", t->prefix, "max_input_chars_per_word",
                          (json_int_t)t->word_most, "vocab", vocab_of(t));
@@ -149,7 +149,7 @@ static json_t *kept(fr_json *part, json_t *made) {
 }
 
 fr_status fr_tokenizer_save(const fr_tokenizer *t, const char *path) {
-    bool bytes = t->model == FR_MODEL_BYTES;
+    bool bytes = t->model == FR_PIECES_BYTES;
     if (t->unwritable) {
         return fr_fail(FR_UNSUPPORTED, "a tokenizer.json has no words for the normalizer of this "
                                        "tokenizer; keep the file that it came from");

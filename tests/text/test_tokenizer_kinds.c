@@ -2,7 +2,7 @@
  * and bytes that are not UTF-8. */
 #include "made_text.h"
 
-#include "tensor/store.h"
+#include "tensor/tensor.h"
 #include "text/tokenizer_parts.h"
 
 static fr_tokenizer *golden(const char *name) {
