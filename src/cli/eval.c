@@ -7,10 +7,13 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/perplexity.h"
 
 typedef struct ask {
     const char *model, *json;
     fr_eval_opts o;
+    fr_weighing text; /* file NULL: none */
+    bool accuracy;    /* said, beside a file */
 } ask;
 
 /* ---- for a person ---- */
@@ -215,6 +218,11 @@ static const struct option options[] = {{"lines", required_argument, NULL, 'n'},
                                         {"temperature", required_argument, NULL, 'T'},
                                         {"failures", required_argument, NULL, 'f'},
                                         {"seen", no_argument, NULL, 'e'},
+                                        {"accuracy", no_argument, NULL, 'a'},
+                                        {"perplexity", required_argument, NULL, 'p'},
+                                        {"context", required_argument, NULL, 'c'},
+                                        {"chunks", required_argument, NULL, 'k'},
+                                        {"kv", required_argument, NULL, 'K'},
                                         {"json", required_argument, NULL, 'j'},
                                         {NULL, 0, NULL, 0}};
 
@@ -247,6 +255,18 @@ static int take(ask *a, int c, const char *word) {
         if (whole(word, 0, 1e6, &a->o.wrong)) return 0;
         return fr_cli_usage("eval", "\"%s\" is no number of failures from 0 to 10^6", word);
     case 'e': a->o.seen = true; return 0;
+    case 'a': a->accuracy = true; return 0;
+    case 'p': a->text.file = word; return 0;
+    case 'c':
+        if (whole(word, 2, 1e6, &a->text.o.context)) return 0;
+        return fr_cli_usage("eval", "\"%s\" is no number of tokens from 2 to 10^6", word);
+    case 'k':
+        if (whole(word, 1, 1e9, &a->text.o.chunks)) return 0;
+        return fr_cli_usage("eval", "\"%s\" is no number of chunks from 1 to 10^9", word);
+    case 'K':
+        a->text.kv = word;
+        if (fr_kv_of_word(word, &(fr_kv_kind){0})) return 0;
+        return fr_cli_usage("eval", "--kv is bf16, f16, 8 or 4, not \"%s\"", word);
     default: a->json = word; return 0;
     }
 }
@@ -265,7 +285,11 @@ static int run(int argc, char **argv) {
         return fr_cli_usage("eval", "one model at a time, not \"%s\" too", argv[optind + 1]);
     a.model = argv[optind];
     a.o.text = a.o.tasks ? 0 : a.o.lines;
-    fr_status st = evaluate(&a);
+    fr_status st = FR_OK;
+    a.text.model = a.model;
+    if (!a.accuracy) a.text.json = a.json;
+    if (a.text.file) st = fr_weigh_file(&a.text);
+    if (!st && (a.accuracy || !a.text.file)) st = evaluate(&a);
     return st ? fr_cli_failed(st) : FR_EXIT_OK;
 }
 
@@ -273,7 +297,8 @@ const fr_command fr_command_eval = {
     .name = "eval",
     .summary = "how good a language model is, on held-out lines of the world of text",
     .help =
-        "usage: frugal eval MODEL [-n N] [--task WORD]... [--failures N] [--json FILE]\n\n"
+        "usage: frugal eval MODEL [-n N] [--task WORD]... [--failures N] [--json FILE]\n"
+        "       frugal eval MODEL --perplexity FILE [--context N] [--kv KIND]\n\n"
         "Asks a language model lines that no training sees, task by task, with the likeliest\n"
         "token each time, and lets the exact judges of the world of text say what is right.\n"
         "Captions, which all begin alike, are sampled at temperature 1.\n"
@@ -291,7 +316,17 @@ const fr_command fr_command_eval = {
         "  --temperature T    how freely they are sampled (default: 0.8)\n"
         "  --failures N       show so many failures of each task: prompt, what was said, why not\n"
         "  --seen             lines of the training split, for comparison\n"
+        "  --perplexity FILE  how unexpected a text is: in chunks that know nothing of each "
+        "other,\n"
+        "                     as papers on quantized models count it (WikiText-2: 2048 tokens)\n"
+        "  --context N        tokens of a chunk (default: 2048, or the model's context if less)\n"
+        "  --chunks N         only the first N\n"
+        "  --kv KIND          keys and values in bf16, f16, 8 or 4 bits (default: as the model "
+        "says)\n"
+        "  --accuracy         beside --perplexity: the questions of the world, too\n"
         "  --json FILE        write the scores, stories and failures there, too\n\n"
-        "example: frugal eval tales --task story --failures 3\n",
+        "examples:\n"
+        "  frugal eval tales --task story --failures 3\n"
+        "  frugal eval ~/models/Llama-3.2-1B --perplexity wiki.test.raw --kv 4\n",
     .run = run,
 };

@@ -16,14 +16,6 @@ const char *const fr_eval_group_names[FR_EVAL_GROUPS] = {
     "counting and colour questions", "addition of two digits", "stories that hold together"};
 const double fr_eval_targets[FR_EVAL_GROUPS] = {0.95, 0.95, 0.90};
 
-double fr_surprise_a_token(fr_surprise s) {
-    return s.tokens ? exp(s.nats / (double)s.tokens) : 0;
-}
-
-double fr_surprise_a_byte(fr_surprise s) {
-    return s.bytes ? exp(s.nats / (double)s.bytes) : 0;
-}
-
 typedef struct asking {
     const fr_speaker *speaker;
     const fr_eval_opts *o;

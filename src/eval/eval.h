@@ -8,14 +8,9 @@
 #ifndef FR_EVAL_H
 #define FR_EVAL_H
 
+#include "eval/weigher.h"
 #include "text/text.h"
 #include "world/world.h"
-
-/* How (un)expected texts were, over all tokens that count. */
-typedef struct fr_surprise {
-    double nats; /* - log likelihood, with the end of the document */
-    int64_t tokens, bytes;
-} fr_surprise;
 
 typedef struct fr_speaker {
     void *self;
@@ -72,8 +67,5 @@ typedef struct fr_scoreboard {
 
 fr_status fr_eval_text(const fr_speaker *s, const fr_eval_opts *o, fr_scoreboard *out);
 void fr_scoreboard_free(fr_scoreboard *b);
-/* e to the nats a token (or a byte); 0 where there are none. */
-double fr_surprise_a_token(fr_surprise s);
-double fr_surprise_a_byte(fr_surprise s);
 
 #endif

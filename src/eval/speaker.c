@@ -1,5 +1,5 @@
-/* speaker.c: a language model in a folder as a speaker: its tokenizer, a generator with a cache, and a graph of
- * the loss for what it expected.
+/* speaker.c: a language model in a folder as a speaker: its tokenizer, a generator with a cache, and a weigher for
+ * what it expected.
  *
  * A document is <bos>, the prompt, what is said, <eos>; prompt and rest become tokens apart from each other, as
  * in training. */
@@ -20,16 +20,14 @@ typedef struct model_speaker {
     fr_model model;
     fr_tokenizer *tokenizer;
     fr_generator *generator;
-    fr_graph *graph;
-    fr_session *session;
-    int32_t tokens[TOKENS], target[2][TOKENS], pos[TOKENS];
+    fr_weigher *weigher;
+    int32_t tokens[TOKENS], target[FR_WEIGHER_SETS][TOKENS];
 } model_speaker;
 
 static void close_model(void *self) {
     model_speaker *m = self;
     fr_generator_free(m->generator);
-    fr_session_free(m->session);
-    fr_graph_free(m->graph);
+    fr_weigher_free(m->weigher);
     fr_tokenizer_free(m->tokenizer);
     fr_model_close(&m->model);
     fr_free(m);
@@ -92,41 +90,23 @@ static fr_status encode_document(const model_speaker *m, const fr_line *l, docum
 }
 
 /* The two parts of a document, each with targets of its own: -1 where a token does not count. */
-enum { PROMPT, REST, PARTS };
+enum { PROMPT, REST, PARTS = FR_WEIGHER_SETS };
 
-static void fill_row(model_speaker *m, const document *d, int64_t row, int64_t width,
-                     int64_t counted[PARTS]) {
+static void fill_row(model_speaker *m, const document *d, int64_t row, int64_t width) {
     int64_t n = (int64_t)d->ids.count, prompt = (int64_t)d->prompt;
     for (int64_t i = 0; i < width; i++) {
         int64_t at = row * width + i, next = i + 1;
-        int part = next < prompt ? PROMPT : REST;
         m->tokens[at] = d->ids.ids[FR_MIN(i, n - 1)];
         m->target[PROMPT][at] = m->target[REST][at] = -1;
-        if (next >= n) continue;
-        m->target[part][at] = d->ids.ids[next];
-        counted[part]++;
+        if (next < n) m->target[next < prompt ? PROMPT : REST][at] = d->ids.ids[next];
     }
 }
 
-/* A loss is the mean over the targets that count; of none at all it is no number. */
 static fr_status weigh_rows(model_speaker *m, const document *d, int64_t rows, int64_t width,
-                            fr_surprise *sum[PARTS]) {
-    static const char *const loss[PARTS] = {"prompt", "rest"};
-    int64_t counted[PARTS] = {0}, shape[] = {rows, width};
-    for (int64_t r = 0; r < rows; r++) fill_row(m, &d[r], r, width, counted);
-    for (int64_t i = 0; i < width; i++) m->pos[i] = (int32_t)i;
-    fr_tensor in[] = {fr_tensor_make(FR_I32, 2, shape, m->tokens),
-                      fr_tensor_make(FR_I32, 2, (int64_t[]){width, 1}, m->pos),
-                      fr_tensor_make(FR_I32, 2, shape, m->target[PROMPT]),
-                      fr_tensor_make(FR_I32, 2, shape, m->target[REST])};
-    FR_TRY(fr_session_run(m->session, in, FR_COUNT(in)));
-    for (int part = 0; part < PARTS; part++) {
-        if (!counted[part]) continue;
-        float mean = *(float *)fr_session_output(m->session, loss[part])->data;
-        sum[part]->nats += (double)counted[part] * (double)mean;
-        sum[part]->tokens += counted[part];
-    }
-    return FR_OK;
+                            fr_surprise *const sum[PARTS]) {
+    const int32_t *const target[PARTS] = {m->target[PROMPT], m->target[REST]};
+    for (int64_t r = 0; r < rows; r++) fill_row(m, &d[r], r, width);
+    return fr_weigher_add(m->weigher, rows, width, m->tokens, target, sum);
 }
 
 static int by_length(const void *a, const void *b) {
@@ -170,24 +150,6 @@ static fr_status weigh(void *self, const fr_line *lines, size_t count, fr_surpri
 
 /* ---- opening ---- */
 
-/* One forward pass, two losses. */
-static fr_status open_session(model_speaker *m, fr_pool *pool) {
-    fr_graph *g = m->graph = fr_graph_new();
-    const fr_decoder *l = &m->model.decoder;
-    int64_t shape[] = {2, 16};
-    if (!g) return FR_NOMEM;
-    fr_val ids = fr_input(g, "tokens", FR_I32, 2, shape);
-    fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){16, 1});
-    fr_val prompt = fr_input(g, "prompt_target", FR_I32, 2, shape);
-    fr_val rest = fr_input(g, "rest_target", FR_I32, 2, shape);
-    fr_val logits = fr_decoder_logits(g, l, NULL, fr_decoder_body(g, l, NULL, ids, pos));
-    fr_output(g, "prompt", fr_cross_entropy(g, logits, prompt));
-    fr_output(g, "rest", fr_cross_entropy(g, logits, rest));
-    FR_TRY(fr_fuse(g, FR_FUSE_ALL, NULL));
-    FR_TRY(fr_session_new_with(g, &(fr_session_opts){.pool = pool}, &m->session));
-    return fr_session_load(m->session, m->model.store);
-}
-
 static fr_status open_model(model_speaker *m, const char *name, fr_pool *pool) {
     FR_TRY(fr_model_open(name, &m->model));
     FR_TRY(fr_tokenizer_open(m->model.path, &m->tokenizer));
@@ -201,7 +163,7 @@ static fr_status open_model(model_speaker *m, const char *name, fr_pool *pool) {
                        (long long)m->model.decoder.vocab);
     fr_generator_opts o = {.pool = pool, .batch = BATCH};
     FR_TRY(fr_generator_new(&m->model.decoder, m->model.store, &o, &m->generator));
-    return open_session(m, pool);
+    return fr_weigher_new(&m->model, m->model.pages, TOKENS, TOKENS, pool, &m->weigher);
 }
 
 fr_status fr_speaker_open(const char *model, fr_pool *pool, fr_speaker *out) {

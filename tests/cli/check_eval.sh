@@ -36,6 +36,25 @@ out_lacks '^perplexity'
 expect 0 eval $model -n 5 -t add --seen --quiet
 out_has 'on training lines'
 
+expect 0 world text -n 300 --task story
+tr -d '\t' <out >text
+expect 0 eval $model --perplexity text --context 64 --chunks 3 --quiet
+out_has '^perplexity [0-9.]* .- [0-9.]* a token'
+out_has '189 tokens in 3 chunks, keys and values in bf16'
+out_lacks 'held-out lines'
+expect 0 eval $model --perplexity text --context 64 --chunks 2 --kv 4 --json text.json --quiet
+out_has 'in 4 bits'
+grep -q '"chunks": 2' text.json || complain 'text.json does not say how many chunks'
+expect 0 eval $model --perplexity text --chunks 1 --context 32 --accuracy -n 2 -t add --quiet
+out_has '^perplexity'
+out_has 'held-out lines'
+expect 1 eval $model --perplexity /dev/null
+err_has 'longer text'
+expect 1 eval $model --perplexity nowhere.txt
+err_has 'nowhere.txt'
+expect 2 eval $model --kv 3
+err_has '"3"'
+
 expect 2 eval
 err_has 'which model'
 expect 2 eval a b
