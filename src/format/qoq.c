@@ -193,34 +193,20 @@ static void decode_group(const fr_quantized *q, int64_t row, int64_t count, floa
     }
 }
 
-/* The least and the largest code of whole bytes. */
-static void extremes(const uint8_t *codes, int64_t bytes, int *least, int *most) {
-    uint8_t lo = 15, hi = 0;
-    for (int64_t i = 0; i < bytes; i++) {
-        uint8_t a = codes[i] & 15, b = codes[i] >> 4;
-        lo = lo < a ? lo : a, lo = lo < b ? lo : b;
-        hi = hi > a ? hi : a, hi = hi > b ? hi : b;
-    }
-    *least = lo, *most = hi;
-}
-
 static bool fits(fr_qoq_group g, int code) {
     int v = fr_qoq_value(g, code);
     return v >= -128 && v <= 127;
 }
 
 /* Kernels do not saturate: a file in which a code would leave eight bits is refused here. Values grow with codes, so
- * the extremes of a group speak for all. */
+ * where 0 and 15 fit, as they mostly do, nobody needs to look at the codes. */
 static fr_status check_codes(const fr_quantized *q, int64_t row) {
     const uint8_t *codes = (const uint8_t *)q->part[CODES].data + row * q->part[CODES].dim[1];
     const int64_t group = q->format->group, groups = q->part[GROUP_SCALES].dim[1];
     for (int64_t i = 0; i < groups; i++) {
-        int64_t first = i * group, end = FR_MIN(first + group, q->cols);
         fr_qoq_group g = group_at(q, row * groups + i);
-        int least = 0, most = 15;
-        if (end - first == group) extremes(codes + first / 2, group / 2, &least, &most);
-        if (fits(g, least) && fits(g, most)) continue;
-        for (int64_t c = first; c < end; c++)
+        if (fits(g, 0) && fits(g, 15)) continue;
+        for (int64_t c = i * group; c < FR_MIN((i + 1) * group, q->cols); c++)
             if (!fits(g, (int)fr_nibble(codes, c)))
                 return fr_fail(
                     FR_FORMAT, "Row %lld, column %lld becomes %d, which eight bits cannot hold.",
