@@ -87,8 +87,14 @@ expect 1 quantize $model -o x $few --memory 0.001
 err_has 'of memory, and 1.00 MB are allowed'
 expect 1 quantize $model -o text/x $few
 err_has 'text'
-if [ -w /dev/full ]; then
-    expect 1 quantize $model -o /dev/full -r gguf-q8_0
-fi
+
+# no room on the disk; when there is some, it goes on
+what='with no room'
+(trap '' XFSZ; ulimit -f 20; "$frugal" quantize $model -o full $few --quiet >out 2>err)
+code=$?
+[ $code -eq 1 ] || complain "exit code $code instead of 1"
+err_has '^frugal: .*full'
+expect 0 quantize $model -o full $few --quiet
+cmp small/model.safetensors full/model.safetensors >/dev/null || complain "other bytes after a full disk"
 
 verdict

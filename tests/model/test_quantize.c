@@ -179,6 +179,36 @@ static void passes_alone_change_nothing(void **state) {
     fr_free(r.layer);
 }
 
+/* Out to GGUF and in again. */
+static void others_can_read_it(void **state) {
+    (void)state;
+    static const struct {
+        fr_dtype blocks;
+        double most;
+    } want[] = {{FR_BF16, 1e-6}, {FR_Q8_0, 0.03}, {FR_Q4_0, 0.45}};
+    static const char *const models[] = {"tied", "biased"};
+    for (size_t k = 0; k < FR_COUNT(models); k++)
+        for (size_t i = 0; i < FR_COUNT(want); i++) {
+            fr_model m;
+            double bytes;
+            ok(fr_model_open(in_dir(models[k]), &m));
+            ok(fr_gguf_export(&m, in_dir("out.gguf"), want[i].blocks, &bytes));
+            fr_model_close(&m);
+            double d = apart(models[k], "out.gguf");
+            print_message("    %s: %.4f apart, %.0f bytes\n", models[k], d, bytes);
+            assert_true(d < want[i].most && bytes > 0);
+        }
+}
+
+static void gguf_of_others_is_refused(void **state) {
+    (void)state;
+    fr_model m;
+    ok(fr_model_open(in_dir("tied"), &m));
+    m.decoder.rope.stretch = FR_STRETCH_YARN;
+    fails(fr_gguf_export(&m, in_dir("no.gguf"), FR_Q8_0, NULL), FR_UNSUPPORTED, "GGUF");
+    fr_model_close(&m);
+}
+
 /* ---- stopping ---- */
 
 static void stop_at(void *arg, double layers) {
@@ -282,6 +312,7 @@ static void memory_of_a_large_one(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_the_original),     cmocka_unit_test(passes_alone_change_nothing),
+        cmocka_unit_test(others_can_read_it),    cmocka_unit_test(gguf_of_others_is_refused),
         cmocka_unit_test(goes_on_after_a_stop),  cmocka_unit_test(sentences),
         cmocka_unit_test(memory_of_a_large_one),
     };
