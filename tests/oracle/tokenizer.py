@@ -19,6 +19,7 @@ PROGRAM of --live is text_tokenizer_golden, which says what Frugal makes of othe
 import json
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -172,7 +173,12 @@ def names_in(t):
 
 
 def opened(path):
-    return sentencepiece.SentencePieceProcessor(path) if path.endswith(".model") else Tokenizer.from_file(path)
+    if path.endswith(".model"):
+        return sentencepiece.SentencePieceProcessor(path)
+    t = Tokenizer.from_file(path)
+    t.no_padding()
+    t.no_truncation()
+    return t
 
 
 def write():
@@ -286,6 +292,9 @@ def corpus():
         "template_id": change(post_processor={**template, "special_tokens": {"<s>": {"ids": [10**6]}}}),
     }
     os.makedirs(CORPUS, exist_ok=True)
+    tokenizer_models.write_seeds(CORPUS)
+    for name in ("llama2.json", "t5.json", "bert.json", "sentence_bpe.model", "sentence_unigram.model"):
+        shutil.copy(os.path.join(GOLDEN, name), CORPUS)
     for name, content in files.items():
         with open(os.path.join(CORPUS, name + ".json"), "w") as f:
             f.write(json.dumps(content, ensure_ascii=False, separators=(",", ":")))

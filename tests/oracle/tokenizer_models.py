@@ -164,3 +164,42 @@ def write(folder, lines):
     trained(folder, lines, "bpe", "sentence_bpe.model", **sentence, user_defined_symbols=USERS)
     trained(folder, lines, "unigram", "sentence_unigram.model", **rules,
             user_defined_symbols=[u for u in USERS if u != "\u2581\u2581\u2581"])  # ties of sums go by rounding there
+
+
+def gguf_seed(path, kind, tokens, scores=None, types=None, merges=None, pre=None, **ids):
+    import gguf  # only the seeds of the fuzzer need it
+    g = gguf.GGUFWriter(path, "llama")
+    g.add_tokenizer_model(kind)
+    g.add_token_list(tokens)
+    if scores:
+        g.add_token_scores(scores)
+    if types:
+        g.add_token_types(types)
+    if merges:
+        g.add_token_merges(merges)
+    if pre:
+        g.add_tokenizer_pre(pre)
+    for key, value in ids.items():
+        g.add_uint32("tokenizer.ggml." + key, value)
+    g.write_header_to_file()
+    g.write_kv_data_to_file()
+    g.close()
+
+
+def write_seeds(folder):
+    """Small GGUF files of every kind, right and hostile ones."""
+    at = lambda name: os.path.join(folder, name + ".gguf")
+    sp = "\u2581"
+    tokens = ["<unk>", "<s>", "</s>", "<0x0A>", "<0xC3>", "<0xA9>", sp, "a", "t", "e", "te", "tex", sp + "te", "x", "ex",
+              "<x>", "s", "of", sp + "o", "f"]
+    n = len(tokens)
+    types = [2, 3, 3, 6, 6, 6] + [1] * 9 + [4] + [1] * (n - 16)
+    scores = [-float(i) for i in range(n)]
+    gguf_seed(at("llama"), "llama", tokens, scores, types, unknown_token_id=0, bos_token_id=1)
+    gguf_seed(at("not_a_number"), "llama", tokens, [float("nan")] * n, [1] * n)
+    gguf_seed(at("t5"), "t5", tokens, scores, types, unknown_token_id=0)
+    gguf_seed(at("bert"), "bert", ["[PAD]", "[UNK]", "[CLS]", "[SEP]"] + [sp + c for c in "abcdt"] + list("abcdetx"),
+              None, [3, 2, 3, 3] + [1] * 12, unknown_token_id=1)
+    letters = sorted(pre.ByteLevel.alphabet())
+    gguf_seed(at("gpt2"), "gpt2", letters + ["te", "tex"], None, [1] * 258, ["t e", "te x"] * 9, "qwen2")
+    gguf_seed(at("twice"), "gpt2", letters + ["aa", "aaaa"], None, [1] * 258, ["a a", "aa aa"] * 9, "llama-bpe")
