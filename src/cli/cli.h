@@ -27,6 +27,7 @@ bool fr_cli_number(const char *text, double lo, double hi, double *out);
 fr_status fr_cli_pool(fr_pool **out);
 
 extern const fr_command fr_command_run;
+extern const fr_command fr_command_chat;
 extern const fr_command fr_command_inspect;
 extern const fr_command fr_command_bench;
 extern const fr_command fr_command_demo;

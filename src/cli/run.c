@@ -1,36 +1,39 @@
-/* run.c: `frugal run`: a language model writes on from a prompt.
+/* run.c: `frugal run`: a language model writes on from a prompt, or answers it.
  *
  * One text is shown as it comes; several are made at once and shown when all are there. */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/run_memory.h"
+#include "cli/sampling_options.h"
+#include "cli/saying.h"
 #include "model/model.h"
-#include "text/text.h"
 
 enum { MOST_AT_ONCE = 64, MOST_PROMPT = 1 << 24 };
 
 typedef struct call {
-    const char *model, *prompt;
-    fr_sampling sampling;
+    const char *model, *prompt, *file, *system, *template;
+    const char *kv, *drafter; /* NULL: as the model says; no model drafts */
+    fr_sampling_call sampling;
     int64_t most, count;
-    bool stats;
+    int32_t drafts;
+    bool chat, stats;
 } call;
 
 typedef struct job {
     const call *c;
-    fr_model model;
+    fr_model model, drafter;
     fr_tokenizer *tokenizer;
+    fr_chat *chat; /* NULL: the prompt as it is */
+    fr_form form;
     fr_generator *generator;
     fr_tokens *prompts; /* c->count times the same */
     fr_tokens *texts;
     fr_ended *why;
-    fr_text_stream stream;
+    fr_saying *saying;    /* of each text: where it stops */
     fr_progress progress; /* of several */
-    bool begun;           /* something that is not the space before an answer was shown */
     int64_t made;         /* tokens of all texts */
     double opened;        /* seconds that reading the model took */
     double begin, first, end;
@@ -39,58 +42,40 @@ typedef struct job {
 
 /* ---- showing ---- */
 
-/* Under --quiet the answer alone, without the space that leads to it. */
-static void print(job *j, const char *text, size_t bytes) {
-    if (!j->begun && fr_is_quiet() && bytes && *text == ' ') {
-        text++;
-        bytes--;
-    }
-    j->begun |= bytes > 0;
-    fwrite(text, 1, bytes, stdout);
-}
-
-static fr_status show(job *j, const fr_tokens *t) {
-    char *text;
-    size_t bytes;
-    FR_TRY(fr_tokenizer_decode(j->tokenizer, t->ids, t->count, false, &text, &bytes));
-    char *out = fr_alloc_array(FR_MEM_OTHER, FR_TEXT_STREAM_ROOM(bytes), 1);
-    if (out) print(j, out, fr_text_stream_add(&j->stream, text, bytes, out));
-    fr_free(text);
-    fr_free(out);
-    return out ? FR_OK : FR_NOMEM;
-}
-
-static void end_of_text(job *j) {
-    char out[FR_TEXT_STREAM_ROOM(0)];
-    print(j, out, fr_text_stream_end(&j->stream, out));
+static fr_status end_of_text(fr_saying *s) {
+    FR_TRY(fr_saying_end(s));
     printf("\n");
-    j->begun = false;
+    return FR_OK;
 }
 
 static void begin_of_text(const job *j) {
-    if (!fr_is_quiet()) fputs(j->c->prompt, stdout);
+    if (!fr_is_quiet() && !j->chat) fputs(j->c->prompt, stdout);
 }
 
 static bool on_token(void *arg, size_t which, int32_t token) {
     job *j = arg;
-    (void)which;
+    fr_saying *s = &j->saying[which];
     if (!j->made++) {
         j->first = fr_now();
         if (j->c->stats) fr_cli_memory_look();
     }
-    if (j->c->count > 1) {
+    if (!j->st) j->st = fr_saying_token(s, token);
+    if (j->c->count > 1)
         fr_progress_update(&j->progress, (double)j->made);
-        return true;
-    }
-    j->st = show(j, &(fr_tokens){.ids = &token, .count = 1});
-    return !j->st && fflush(stdout) == 0; /* main says when it could not be written */
+    else if (fflush(stdout))
+        return false; /* main says that it could not be written */
+    return !j->st && !s->stops.hit;
 }
 
 static fr_status show_all(job *j) {
     for (int64_t i = 0; i < j->c->count; i++) {
+        fr_saying *s = &j->saying[i];
         begin_of_text(j);
-        FR_TRY(show(j, &j->texts[i]));
-        end_of_text(j);
+        fr_saying_begin(s);
+        s->show = true;
+        for (size_t k = 0; k < j->texts[i].count && !s->stops.hit; k++)
+            FR_TRY(fr_saying_token(s, j->texts[i].ids[k]));
+        FR_TRY(end_of_text(s));
         if (i + 1 < j->c->count) printf("\n");
     }
     return FR_OK;
@@ -98,10 +83,19 @@ static fr_status show_all(job *j) {
 
 /* ---- figures ---- */
 
+static void print_drafts(const job *j) {
+    fr_generate_stats s = fr_generator_stats(j->generator);
+    if (s.guessed)
+        fprintf(stderr, "drafts: %lld tokens guessed, %lld of them right\n", (long long)s.guessed,
+                (long long)s.kept);
+}
+
 static const char *reason(fr_ended why) {
-    return why == FR_ENDED_STOP   ? "the text had ended"
-           : why == FR_ENDED_FULL ? "the model's context was full"
-                                  : "as many as were asked for";
+    return why == FR_ENDED_STOP      ? "the text had ended"
+           : why == FR_ENDED_FULL    ? "the model's context was full"
+           : why == FR_ENDED_GRAMMAR ? "nothing may follow"
+           : why == FR_ENDED_CALLER  ? "up to a text to stop at"
+                                     : "as many as were asked for";
 }
 
 /* The first token comes with the prompt; the others one by one. */
@@ -123,6 +117,7 @@ static void print_stats(const job *j) {
                     (double)(j->made - 1) / rest);
         fprintf(stderr, "\n");
     }
+    print_drafts(j);
     fr_engine_stats e = fr_engine_stats_of(fr_generator_engine(j->generator));
     fr_cli_memory_print(&e);
 }
@@ -136,7 +131,15 @@ static fr_status open_model(job *j, const call *c) {
         return fr_fail(FR_FORMAT, "The tokenizer of %s has %d tokens, its model only %lld.",
                        j->model.path, fr_tokenizer_size(j->tokenizer),
                        (long long)j->model.decoder.vocab);
-    fr_generator_opts o = {.batch = (int32_t)FR_MIN(c->count, MOST_AT_ONCE)};
+    if (c->chat) FR_TRY(fr_chat_new(j->model.store, j->tokenizer, c->template, &j->chat));
+    fr_generator_opts o = {.batch = (int32_t)FR_MIN(c->count, MOST_AT_ONCE),
+                           .pages = j->model.pages};
+    if (c->kv) fr_cli_kv(c->kv, &o.pages);
+    if (c->drafter) {
+        FR_TRY(fr_model_open(c->drafter, &j->drafter));
+        o.draft = &j->drafter.decoder;
+        o.draft_store = j->drafter.store;
+    }
     FR_TRY(fr_cli_pool(&o.pool));
     return fr_generator_new(&j->model.decoder, j->model.store, &o, &j->generator);
 }
@@ -145,16 +148,33 @@ static fr_status make_room(job *j) {
     size_t n = (size_t)j->c->count;
     j->prompts = fr_alloc(FR_MEM_OTHER, 2 * n * sizeof *j->prompts);
     j->why = fr_alloc(FR_MEM_OTHER, n * sizeof *j->why);
-    if (!j->prompts || !j->why) return FR_NOMEM;
+    j->saying = fr_alloc(FR_MEM_OTHER, n * sizeof *j->saying);
+    if (!j->prompts || !j->why || !j->saying) return FR_NOMEM;
     j->texts = j->prompts + n;
     return FR_OK;
+}
+
+/* What is asked, as a conversation of one message. */
+static fr_status encode_chat(job *j, fr_tokens *t) {
+    fr_json *list = json_array();
+    fr_status st = FR_OK;
+    if (j->c->system)
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s}", "role", "system", "content", j->c->system));
+    if (json_array_append_new(list,
+                              json_pack("{s:s,s:s}", "role", "user", "content", j->c->prompt)))
+        st = fr_fail(FR_INVALID, "The prompt is no valid UTF-8, which a conversation must be.");
+    if (!st) st = fr_chat_tokens(j->chat, list, NULL, true, t);
+    fr_json_free(list);
+    return st;
 }
 
 /* All share the ids of the first. */
 static fr_status encode(job *j) {
     const char *text = j->c->prompt;
     fr_tokens *t = &j->prompts[0];
-    FR_TRY(fr_tokenizer_encode(j->tokenizer, text, strlen(text), FR_ENCODE_BOS, t));
+    FR_TRY(j->chat ? encode_chat(j, t)
+                   : fr_tokenizer_encode(j->tokenizer, text, strlen(text), FR_ENCODE_BOS, t));
     int64_t context = j->model.decoder.context;
     if ((int64_t)t->count > context)
         return fr_fail(FR_INVALID, "The prompt has %zu tokens; %s was made for %lld.", t->count,
@@ -166,29 +186,44 @@ static fr_status encode(job *j) {
     return FR_OK;
 }
 
+static fr_status begin_all(job *j) {
+    const call *c = j->c;
+    for (int64_t i = 0; i < c->count; i++) {
+        fr_saying *s = &j->saying[i];
+        FR_TRY(fr_saying_new(j->tokenizer, c->sampling.stops, c->sampling.stop_count, s));
+        s->trim = fr_is_quiet() || j->chat;
+        s->show = c->count == 1;
+    }
+    return FR_OK;
+}
+
 static fr_status generate(job *j) {
     const call *c = j->c;
-    fr_generate_opts o = {.sampling = c->sampling,
+    fr_generate_opts o = {.sampling = c->sampling.how,
                           .most = c->most ? c->most : j->model.decoder.context,
+                          .drafts = c->drafts || !c->drafter ? c->drafts : 4,
                           .on_token = on_token,
                           .arg = j};
     int32_t eos = fr_tokenizer_eos(j->tokenizer);
-    if (eos >= 0) {
-        o.stop = &eos;
-        o.stops = 1;
-    }
+    o.stop = &eos;
+    o.stops = eos >= 0;
+    if (j->chat) o.stop = fr_chat_ends(j->chat, &o.stops);
+    FR_TRY(fr_form_new(&c->sampling, j->tokenizer, o.stop, o.stops, &j->form));
+    o.constraint = j->form.constraint;
+    FR_TRY(begin_all(j));
     bool alone = c->count == 1;
     if (alone) begin_of_text(j);
     j->progress = fr_progress_start("run", 0, "tokens");
     j->begin = fr_now();
     fr_status st = fr_generate(j->generator, j->prompts, (size_t)c->count, &o, j->texts, j->why);
     j->end = fr_now();
-    if (alone)
-        end_of_text(j);
-    else
-        fr_progress_end(&j->progress);
+    if (!alone) fr_progress_end(&j->progress);
     if (!st) st = j->st;
-    return st || alone ? st : show_all(j);
+    if (alone) {
+        fr_status ended = end_of_text(&j->saying[0]);
+        return st ? st : ended;
+    }
+    return st ? st : show_all(j);
 }
 
 static fr_status work(job *j, const call *c) {
@@ -207,12 +242,17 @@ static fr_status run_model(const call *c) {
     job j = {.c = c};
     fr_status st = work(&j, c);
     fr_generator_free(j.generator);
+    fr_form_free(&j.form);
+    fr_chat_free(j.chat);
     fr_tokenizer_free(j.tokenizer);
     fr_model_close(&j.model);
+    fr_model_close(&j.drafter);
     if (j.prompts) fr_free(j.prompts[0].ids);
     for (int64_t i = 0; j.texts && i < c->count; i++) fr_free(j.texts[i].ids);
+    for (int64_t i = 0; j.saying && i < c->count; i++) fr_saying_free(&j.saying[i]);
     fr_free(j.prompts);
     fr_free(j.why);
+    fr_free(j.saying);
     return st;
 }
 
@@ -239,10 +279,22 @@ static fr_status read_prompt(char **out) {
     return FR_OK;
 }
 
+/* A file, in the same way. */
+static fr_status read_file(const char *path, char **out) {
+    size_t n;
+    FR_TRY(fr_read_file(path, MOST_PROMPT, out, &n));
+    if (n && (*out)[n - 1] == '\n') (*out)[--n] = 0;
+    if (strlen(*out) == n) return FR_OK;
+    return fr_fail(FR_INVALID, "The prompt in %s holds a zero byte; it is no text.", path);
+}
+
 static fr_status run_call(call *c) {
     char *text = NULL;
     fr_status st = FR_OK;
-    if (!strcmp(c->prompt, "-")) {
+    if (c->file) {
+        st = read_file(c->file, &text);
+        c->prompt = text;
+    } else if (!strcmp(c->prompt, "-")) {
         st = read_prompt(&text);
         c->prompt = text;
     }
@@ -259,16 +311,15 @@ typedef struct limits {
 } limits;
 static const limits numbers[] = {
     {'n', 1, 1e7, true, "a number of tokens from 1 to 10^7"},
-    {'t', 0, 100, false, "a temperature from 0 to 100"},
-    {'k', 0, 1e9, true, "a number of tokens from 0 (all) to 10^9"},
-    {'P', 0, 1, false, "a share from 0 to 1"},
-    {'s', 0, 1e15, true, "a seed, which is whole and from 0 to 10^15"},
     {'c', 1, 1e4, true, "a number of texts from 1 to 10000"},
+    {'d', 0, 32, true, "a number of tokens from 0 to 32"},
 };
 
 /* One option; else the exit code for it. */
 static int take(call *c, int option, const char *word) {
     double v = 0;
+    int code = fr_sampling_take(&c->sampling, "run", option, word);
+    if (code >= 0) return code;
     for (size_t i = 0; i < FR_COUNT(numbers); i++) {
         const limits *l = &numbers[i];
         if (l->option != option) continue;
@@ -277,30 +328,45 @@ static int take(call *c, int option, const char *word) {
     }
     switch (option) {
     case 'p': c->prompt = word; break;
+    case 'f': c->file = word; break;
     case 'n': c->most = (int64_t)v; break;
-    case 't': c->sampling.temperature = (float)v; break;
-    case 'k': c->sampling.top_k = (int32_t)v; break;
-    case 'P': c->sampling.top_p = (float)v; break;
-    case 's': c->sampling.seed = (uint64_t)v; break;
     case 'c': c->count = (int64_t)v; break;
+    case 'd': c->drafts = (int32_t)v; break;
+    case 'D': c->drafter = word; break;
+    case 'K':
+        c->kv = word;
+        if (!fr_cli_kv(word, &(fr_kv_kind){0}))
+            return fr_cli_usage("run", "--kv is bf16, f16, 8 or 4, not \"%s\"", word);
+        break;
+    case 'C': c->chat = true; break;
+    case 'R': c->chat = false; break;
+    case 'y': c->system = word; break;
+    case 'T': c->template = word; break;
     default: c->stats = true; break;
     }
+    if (option == 'y' || option == 'T') c->chat = true;
     return 0;
 }
 
-static int run(int argc, char **argv) {
-    static const struct option options[] = {{"prompt", required_argument, NULL, 'p'},
+static const struct option own_options[] = {{"prompt", required_argument, NULL, 'p'},
+                                            {"file", required_argument, NULL, 'f'},
                                             {"most", required_argument, NULL, 'n'},
-                                            {"temperature", required_argument, NULL, 't'},
-                                            {"top-k", required_argument, NULL, 'k'},
-                                            {"top-p", required_argument, NULL, 'P'},
-                                            {"seed", required_argument, NULL, 's'},
                                             {"count", required_argument, NULL, 'c'},
-                                            {"stats", no_argument, NULL, 'S'},
-                                            {NULL, 0, NULL, 0}};
-    call c = {.model = "tales", .count = 1, .sampling.seed = 1};
+                                            {"drafts", required_argument, NULL, 'd'},
+                                            {"drafter", required_argument, NULL, 'D'},
+                                            {"kv", required_argument, NULL, 'K'},
+                                            {"chat", no_argument, NULL, 'C'},
+                                            {"raw", no_argument, NULL, 'R'},
+                                            {"system", required_argument, NULL, 'y'},
+                                            {"template", required_argument, NULL, 'T'},
+                                            {"stats", no_argument, NULL, 'S'}};
+
+static int run(int argc, char **argv) {
+    struct option options[FR_COUNT(own_options) + FR_SAMPLING_OPTIONS];
+    call c = {.model = "tales", .count = 1, .sampling.how.seed = 1};
+    fr_sampling_options(own_options, FR_COUNT(own_options), options);
     opterr = 0;
-    for (int k; (k = getopt_long(argc, argv, ":p:n:t:s:", options, NULL)) != -1;) {
+    for (int k; (k = getopt_long(argc, argv, ":p:f:n:t:s:", options, NULL)) != -1;) {
         if (k == ':') return fr_cli_usage("run", "%s wants a value", argv[optind - 1]);
         if (k == '?') return fr_cli_usage("run", "there is no option \"%s\"", argv[optind - 1]);
         int code = take(&c, k, optarg);
@@ -312,8 +378,9 @@ static int run(int argc, char **argv) {
                             "quotes behind -p",
                             argv[optind + 1]);
     if (optind < argc) c.model = argv[optind];
-    if (!c.prompt) return fr_cli_usage("run", "what is it to go on from? -p \"PROMPT\"");
-    if (c.count > 1 && !(c.sampling.temperature > 0))
+    if (c.prompt && c.file) return fr_cli_usage("run", "one prompt at a time: -p or -f");
+    if (!c.prompt && !c.file) return fr_cli_usage("run", "what is it to go on from? -p \"PROMPT\"");
+    if (c.count > 1 && !(c.sampling.how.temperature > 0))
         return fr_cli_usage("run", "at temperature 0 all %lld texts would be the same; add -t 0.8",
                             (long long)c.count);
     fr_status st = run_call(&c);
@@ -333,22 +400,30 @@ const fr_command fr_command_run = {
         "trained on is shown by: frugal world text\n\n"
         "  -p, --prompt TEXT    what it goes on from; - reads standard input. Without a space at\n"
         "                       the end: that belongs to the next word\n"
+        "  -f, --file FILE      the prompt is in a file\n"
+        "      --chat           the prompt is a question: it is put to the model in the form of a\n"
+        "                       conversation, as its chat template says, and the answer is shown\n"
+        "      --system TEXT    and before it, how the model is to answer (means --chat)\n"
+        "      --template WHAT  another chat template (means --chat): chatml, llama2, llama3,\n"
+        "                       mistral, gemma, phi3, plain, or a file\n"
+        "      --raw            no conversation, the prompt as it is (the default)\n"
         "  -n, --most N         new tokens at most (default: until the model's context is full)\n"
-        "  -t, --temperature T  how freely it speaks: 0 always says the likeliest, right for sums\n"
-        "                       and questions; 0.8 makes each story another (default: 0)\n"
-        "      --top-k N        choose among the N likeliest tokens only (default: 0, all)\n"
-        "      --top-p X        choose among the likeliest that together have the share X\n"
-        "                       (default: 0, all)\n"
-        "  -s, --seed N         another choice with the same words (default: 1)\n"
         "      --count N        so many texts, made at once\n"
+        "      --drafts N       guess N tokens ahead from what followed the same words before; "
+        "the\n"
+        "                       text is the same, and comes sooner when it repeats itself\n"
+        "      --drafter MODEL  a smaller model with the same tokens guesses, 4 ahead where --drafts\n"
+        "                       says nothing else\n"
+        "      --kv KIND        keys and values in bf16, f16, 8 or 4 bits (default: as the model\n"
+        "                       says, else bf16)\n"
         "      --stats          on standard error: tokens a second, for the prompt and after it,\n"
-        "                       and memory\n\n"
-        "examples:\n"
+        "                       and memory\n\n" FR_SAMPLING_HELP "\nexamples:\n"
         "  frugal run -p \"There are two red circles and a blue star. How many circles are "
         "there?\"\n"
         "  frugal run -p \"What is 23 + 48?\" --stats\n"
         "  frugal run -t 0.8 --count 3 -p \"One morning Ben met Ruth in the field. Ben had brought "
         "his green kite.\"\n"
-        "  echo \"Count from 7 to 11:\" | frugal run tales -p - --quiet\n",
+        "  echo \"Count from 7 to 11:\" | frugal run tales -p - --quiet\n"
+        "  frugal run my-model --chat -p \"Where is Ulm?\" --schema place.json\n",
     .run = run,
 };

@@ -24,11 +24,12 @@ out_has "^$kite [\"A-Z].*\.$"
 expect 0 -p "$kite" -n 3 --stats
 out_has "^$kite [^ ]"
 err_has '^text: 3 tokens, as many as were asked for; .* tokens/s$'
-err_has '^memory: .* resident at most '
+err_has '^memory: .*; the system counts '
 expect 0 -p "$shapes" --stats
 err_has '^prompt: [0-9]+ tokens in .* tokens/s$'
 err_has '^text: [0-9]+ tokens, the text had ended'
 "$frugal" run -p "$kite" -t 1 --quiet >first
+cp first drawn
 expect 0 -p "$kite" -t 1 --quiet --threads 1
 cmp -s out first || complain "another text with one thread"
 expect 0 -p "$kite" -t 1 --quiet --seed 2
@@ -44,7 +45,38 @@ expect 0 -p "$kite" -t 1 --count 3 --stats
 [ "$(sort -u out | grep -c "^$kite ")" -eq 3 ] || complain "texts that are the same"
 err_has '^texts: 3 .* tokens/s$'
 
+# ---- in which form, up to what ----
+expect 0 -p 'What is 23 + 48?' --quiet --stop 1
+out_is '7'
+expect 0 -p 'What is 23 + 48?' --stop nothing --stop 1 --stats --quiet
+err_has 'up to a text to stop at'
+printf 'root ::= " " [0-9]{3}\n' >three.gbnf
+expect 0 -p 'What is 23 + 48?' --quiet --grammar three.gbnf --stats
+out_has '^[0-9]{3}$'
+err_has 'nothing may follow|the text had ended'
+expect 0 -p "$kite" --json -t 1 -n 30 --quiet
+out_has '^\{'
+expect 0 -p "$kite" -t 1.5 --count 3 --stop . --quiet
+grep -q '[.]' out && complain "a text goes on behind its stop"
+expect 0 -p "$kite" -t 1 --top-k 40 --typical-p 0.9 --top-p 0.95 --min-p 0.05 --repetition-penalty 1.2 \
+    --presence-penalty 0.1 --frequency-penalty 0.1 --penalty-window -1 --bias 5=-inf -n 20 --quiet
+expect 0 -p "$kite" -t 1 --drafts 4 --quiet
+cmp -s out drawn || complain "another text with drafts"
+expect 0 --chat -p 'What is 23 + 48?' --quiet
+out_is '71.'
+expect 0 --template phi3 --system 'Be short.' -p 'What is 23 + 48?' -n 3
+expect 1 --chat --template nosuch -p a
+err_has 'nosuch'
+expect 1 -p a --grammar no-such-file
+expect 2 -p a --json --schema x
+expect 2 -p a --bias x
+expect 2 -p a --stop ''
+
 # ---- prompts ----
+printf 'What is 23 + 48?\n' >question
+expect 0 -f question --quiet
+out_is '71.'
+expect 2 -f question -p a
 echo 'Count from 7 to 11:' | "$frugal" run -p - --quiet >out
 out_is '7 8 9 10 11'
 printf 'Gr\303\274n \360\237\230\200 ist' >prompt
