@@ -79,8 +79,10 @@ class Side:
         worker = os.path.join(here, "rivals", "llm_worker.py")
         start = time.perf_counter()
         self.p = subprocess.Popen([sys.executable, worker, *self.call], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        if not self.p.stdout.readline():
+        line = self.p.stdout.readline()
+        if not line:
             raise SystemExit(f"{self.name} did not start")
+        self.built = json.loads(line)
         self.opened = time.perf_counter() - start
         return self
 
@@ -126,54 +128,60 @@ def prefill_ops(tokens):
     return 2 * body * tokens + 4 * pairs + 2 * head
 
 
-def compare():
-    files = llm_models.make(args.shape, args.models, args.threads)
-    folder = args.model or ours(args.format, args.head)
-    sides = [frugal("frugal", folder, 16, 2304, args.pages)]
+NAMES = {"llama_cpp": "llama.cpp", "ik_llama_cpp": "ik_llama.cpp"}
+
+
+def sides_for(streams, files, folder):
+    context = 2304 if streams == 1 else 256
+    yield frugal("frugal", folder, streams, context, args.pages)
     for word in filter(None, args.peers.split(",")):
         package, kind = word.split(":")
         if importlib.util.find_spec(package):
-            name = {"llama_cpp": "llama.cpp", "ik_llama_cpp": "ik_llama.cpp"}[package]
-            sides.append(Side(f"{name} {kind.upper()}", package, files[kind], args.threads, 16, 2304))
+            yield Side(f"{NAMES[package]} {kind.upper()}", package, files[kind], args.threads, streams, context)
         else:
             say(f"({package} is not installed: left out; bench/peers installs what can be had)")
+
+
+def print_part(part, sides, rates, weights, page, peaks):
+    say(f"\n{part[0]} {part[1] if part[0] != 'decode' else ''}".rstrip())
+    for s in sides:
+        say(f"  {s.name:20} {statistics.median(rates[s.name]):8.1f} tokens/s  (best {max(rates[s.name]):.1f})")
+    mine = rates["frugal"]
+    median = statistics.median(mine)
+    for name, some in [("the best peer", sides[1:]), ("llama.cpp", [s for s in sides if s.name.startswith("llama.cpp")])]:
+        if some:
+            ratio = statistics.median(x / max(rates[s.name][i] for s in some) for i, x in enumerate(mine))
+            say(f"  ours is {ratio:.2f} times {name}")
+    if part[0] == "prefill":
+        ops = prefill_ops(part[1]) * median / part[1]
+        say(f"  {ops / 1e12:.2f} Tops, {100 * ops / peaks[1]:.0f} % of the int8 peak")
+    else:
+        moved = (weights + part[1] * page * (128 + 16)) * median / part[1]
+        say(f"  {weights / 1e6:.0f} MB of weights a step: {moved / 1e9:.1f} GB/s, {100 * moved / peaks[0]:.0f} % of the read peak")
+
+
+def compare():
+    files = llm_models.make(args.shape, args.models, args.threads)
+    folder = args.model or ours(args.format, args.head)
     read, int8, bf16 = (ctypes.c_double() for _ in range(3))
     lib.fr_bench_llm_peaks(args.threads, ctypes.byref(read), ctypes.byref(int8), ctypes.byref(bf16))
     say(f"{args.shape}: {sum(params()) / 1e9:.2f} G parameters, {args.threads} threads, {args.rounds} rounds; peaks: "
         f"{read.value / 1e9:.1f} GB/s read, {int8.value / 1e12:.2f} Tops int8")
-    parts = [("decode", 1)] * ("decode" in args.parts) + [("prefill", 512), ("prefill", 2048)] * ("prefill" in args.parts)
-    parts += [("streams", 16)] * ("streams" in args.parts)
-    entered = [s.__enter__() for s in sides]
-    for part in parts:
-        one(sides[0], part)
-        weights, page, _ = sides[0].ask(do="bytes")
-        rates = {s.name: [] for s in sides}
-        for s in sides[1:]:
-            one(s, part)
-        for _ in range(args.rounds):
+    alone = [("decode", 1)] * ("decode" in args.parts) + [("prefill", 512), ("prefill", 2048)] * ("prefill" in args.parts)
+    for streams, parts in [(1, alone), (16, [("streams", 16)] * ("streams" in args.parts))]:
+        sides = [s.__enter__() for s in sides_for(streams, files, folder)] if parts else []
+        for part in parts:
+            rates = {s.name: [] for s in sides}
             for s in sides:
-                rates[s.name].append(one(s, part))
-        say(f"\n{part[0]} {part[1] if part[0] != 'decode' else ''}".rstrip())
+                one(s, part)
+            for _ in range(args.rounds):
+                for s in sides:
+                    rates[s.name].append(one(s, part))
+            weights, page, _ = sides[0].ask(do="bytes")
+            print_part(part, sides, rates, weights, page, (read.value, int8.value))
         for s in sides:
-            say(f"  {s.name:20} {statistics.median(rates[s.name]):8.1f} tokens/s  (best {max(rates[s.name]):.1f})")
-        mine = rates["frugal"]
-        median = statistics.median(mine)
-        if len(sides) > 1:
-            ratio = statistics.median(a / max(rates[s.name][i] for s in sides[1:]) for i, a in enumerate(mine))
-            llama = [s for s in sides[1:] if s.name.startswith("llama.cpp")]
-            line = f"  ours is {ratio:.2f} times the best peer"
-            if llama and len(llama) < len(sides) - 1:
-                line += f", {statistics.median(a / max(rates[s.name][i] for s in llama) for i, a in enumerate(mine)):.2f} times llama.cpp"
-            say(line)
-        if part[0] == "prefill":
-            ops = prefill_ops(part[1]) * median / part[1]
-            say(f"  {ops / 1e12:.2f} Tops, {100 * ops / int8.value:.0f} % of the int8 peak")
-        else:
-            n = part[1]
-            moved = (weights + n * page * (128 + 16)) * median / n
-            say(f"  {weights / 1e6:.0f} MB of weights a step: {moved / 1e9:.1f} GB/s, {100 * moved / read.value:.0f} % of the read peak")
-    for s in entered:
-        s.__exit__()
+            say(f"  ({s.name}: {s.built})") if s.built and parts else None
+            s.__exit__()
 
 
 def qserve():

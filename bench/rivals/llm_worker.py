@@ -47,6 +47,9 @@ class Frugal:
     def bytes(self):
         return [self.lib.fr_bench_llm_bytes(self.handle, i) for i in range(3)]
 
+    def built(self):
+        return ""
+
 
 class Llama:
     """llama.cpp or ik_llama.cpp through its C interface."""
@@ -55,7 +58,7 @@ class Llama:
         if package == "ik_llama_cpp":
             import ik_llama_cpp._ctypes_api as api
         else:
-            import llama_cpp as api
+            import llama_cpp.llama_cpp as api
         self.api, self.streams = api, int(streams)
         api.llama_backend_init()
         self.model = api.llama_model_load_from_file(model.encode(), api.llama_model_default_params())
@@ -64,6 +67,8 @@ class Llama:
         p.n_batch = 2048
         p.n_seq_max = int(streams)
         p.n_threads = p.n_threads_batch = int(threads)
+        if package == "ik_llama_cpp" and self.streams > 1:
+            p.flash_attn = False  # an assertion of its own fails over several texts
         self.ctx = api.llama_init_from_model(self.model, p)
         if not self.ctx:
             raise SystemExit(1)
@@ -106,6 +111,13 @@ class Llama:
     def bytes(self):
         return None
 
+    def built(self):
+        """What it was compiled for."""
+        f = self.api._lib.llama_print_system_info
+        f.restype = ctypes.c_char_p
+        words = [w.strip() for w in f().decode().replace(":", "|").split("|")]
+        return " ".join(w[:-4] for w in words if w.endswith(" = 1") and w.startswith("AVX"))
+
 
 def main():
     who, rest = sys.argv[1], sys.argv[2:]
@@ -114,7 +126,7 @@ def main():
     if who != "frugal":
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     side = Frugal(*rest) if who == "frugal" else Llama(who, *rest)
-    print(json.dumps("ready"), file=out, flush=True)
+    print(json.dumps(side.built()), file=out, flush=True)
     for line in sys.stdin:
         c = json.loads(line)
         start = time.perf_counter()
