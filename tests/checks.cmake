@@ -43,6 +43,9 @@ fr_check(cli/eval SECONDS 120
 fr_check(cli/run SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_run.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/models)
+fr_check(cli/chat SECONDS 120
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_chat.sh $<TARGET_FILE:frugal_cli>
+         ${CMAKE_SOURCE_DIR}/models)
 fr_check(cli/inspect SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_inspect.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/tests/golden/tensor)

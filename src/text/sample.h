@@ -41,9 +41,5 @@ typedef struct fr_sampling {
 } fr_sampling;
 
 fr_status fr_sampling_check(const fr_sampling *s);
-/* A pure function of its arguments: draw number `index` of stream `stream`. work: room for 2 n values of 32 bits.
- * Knows temperature, top_k and top_p only, and these in another order: temperature first. */
-int32_t fr_sample(const fr_sampling *s, const float *logits, int32_t n, uint64_t stream,
-                  uint64_t index, void *work);
 
 #endif

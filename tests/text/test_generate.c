@@ -2,7 +2,6 @@
  * long prompts and places that are used again change nothing; sampling draws what it should. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -316,40 +315,6 @@ static void test_seed(void **state) {
     fr_generator_free(one);
 }
 
-static void count_draws(const fr_sampling *s, const float *logits, int n, int *hits) {
-    int64_t work[16];
-    memset(hits, 0, (size_t)n * sizeof *hits);
-    for (uint64_t i = 0; i < 20000; i++) hits[fr_sample(s, logits, n, 3, i, work)]++;
-}
-
-static void test_sample(void **state) {
-    (void)state;
-    enum { N = 6 };
-    const float share[N] = {0.1f, 0.4f, 0.2f, 0.2f, 0.06f, 0.04f};
-    float logits[N];
-    int hits[N];
-    for (int i = 0; i < N; i++) logits[i] = logf(share[i]) + 5;
-    count_draws(&(fr_sampling){.seed = 1}, logits, N, hits);
-    assert_int_equal(hits[1], 20000);
-    count_draws(&(fr_sampling){.temperature = 1, .seed = 1}, logits, N, hits);
-    for (int i = 0; i < N; i++) assert_true(fabs(hits[i] / 20000.0 - (double)share[i]) < 0.012);
-    /* Half the temperature squares the shares: 0.01 0.16 0.04 0.04 0.0036 0.0016 of 0.2552. */
-    count_draws(&(fr_sampling){.temperature = 0.5f, .seed = 1}, logits, N, hits);
-    assert_true(fabs(hits[1] / 20000.0 - 0.16 / 0.2552) < 0.012);
-    /* Of two that are equal the lower number is kept. */
-    count_draws(&(fr_sampling){.temperature = 1, .top_k = 2, .seed = 1}, logits, N, hits);
-    assert_int_equal(hits[1] + hits[2], 20000);
-    assert_true(fabs(hits[1] / 20000.0 - 2.0 / 3) < 0.012);
-    /* 0.4 + 0.2 + 0.2 are the first that make 0.7. */
-    count_draws(&(fr_sampling){.temperature = 1, .top_p = 0.7f, .seed = 1}, logits, N, hits);
-    assert_int_equal(hits[1] + hits[2] + hits[3], 20000);
-    assert_true(hits[3] > 4000);
-    /* Of the three likeliest, which make 0.8, two have 0.7 of it. */
-    count_draws(&(fr_sampling){.temperature = 1, .top_k = 3, .top_p = 0.7f, .seed = 1}, logits, N,
-                hits);
-    assert_int_equal(hits[1] + hits[2], 20000);
-}
-
 /* ---- pages ---- */
 
 /* A cache for little more than one sequence: the others wait, and write what they would have written. */
@@ -400,10 +365,10 @@ static int clean(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy),      cmocka_unit_test(test_half),
-        cmocka_unit_test(test_end),         cmocka_unit_test(test_refuse),
-        cmocka_unit_test(test_seed),        cmocka_unit_test(test_sample),
-        cmocka_unit_test(test_small_cache), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_greedy),        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_end),           cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_seed),          cmocka_unit_test(test_small_cache),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make, clean);
 }
