@@ -81,6 +81,7 @@ fr_status fr_model_open(const char *name, fr_model *out) {
     FR_TRY(fr_model_find(name, &out->path));
     fr_status st = fr_store_open(out->path, &out->store);
     if (!st) st = read_config(out);
+    if (!st) fr_model_describe(out->store);
     if (st) fr_model_close(out);
     return st;
 }

@@ -89,7 +89,7 @@ static fr_status put_heads(const reader *r) {
                        "are supported.",
                        r->path, dim, number(r, "attention.value_length", dim));
     if (!get(r, "attention.head_count_kv"))
-        FR_TRY(put(r->out, "num_key_value_heads", json_integer((json_int_t)heads)));
+        FR_TRY(copy(r, "attention.head_count", "num_key_value_heads", true));
     if (!(dim >= 1 && dim < 1e9)) return FR_OK; /* the reader of configs refuses it */
     FR_TRY(put(r->out, "head_dim", json_integer((json_int_t)dim)));
     double turned = number(r, "rope.dimension_count", dim);
@@ -151,7 +151,8 @@ static fr_status put_scaling(const reader *r, fr_json *to) {
     double original = number(r, "rope.scaling.original_context_length", 0);
     if (!type) type = factor > 0 && factor != 1 && !few && !freqs ? "linear" : "none";
     if (original >= 1)
-        FR_TRY(put(to, "original_max_position_embeddings", json_integer((json_int_t)original)));
+        FR_TRY(put(to, "original_max_position_embeddings",
+                   json_deep_copy(get(r, "rope.scaling.original_context_length"))));
     if (few && many) return put_lists(r, few, many, to);
     if (freqs && (!strcmp(type, "none") || factor == 0 || factor == 1))
         return put_lists(r, freqs, freqs, to);

@@ -60,7 +60,7 @@ static const char *const aside[] = {"rope_freqs.weight", "rope_factors_long.weig
                                     "rope_factors_short.weight"};
 
 static const pair *look_up(const pair *list, size_t count, const char *name, size_t length,
-                             const char *arch) {
+                           const char *arch) {
     for (size_t i = 0; i < count; i++)
         if (strlen(list[i].from) == length && !strncmp(list[i].from, name, length) &&
             (!list[i].arch || !strcmp(list[i].arch, arch)))
@@ -106,7 +106,8 @@ static fr_status own(const maker *m, const fr_tensor *t, fr_dtype type, fr_tenso
 static fr_status turn_rows(const maker *m, const char *name, const fr_tensor *t, int64_t heads,
                            fr_tensor *out) {
     int64_t rows = t->rank ? t->dim[0] : 0;
-    if (rows < 1 || rows % heads || rows / heads % 2)
+    bool whole = t->rank == 2 || fr_dtype_get(t->dtype)->block == 1;
+    if (!whole || rows < 1 || rows % heads || rows / heads % 2)
         return fr_fail(FR_FORMAT, "%s: '%s' has %lld rows, which are not %lld heads of pairs.",
                        m->path, name, (long long)rows, (long long)heads);
     FR_TRY(own(m, t, t->dtype, out));
@@ -149,7 +150,7 @@ static fr_status put_changed(const maker *m, const char *from, const char *name,
 static fr_status put_experts(const maker *m, int64_t layer, const char *from, const char *to,
                              const fr_tensor *t) {
     char name[160];
-    if (t->rank != 3 || t->dim[0] != m->experts)
+    if (m->experts < 1 || t->rank != 3 || t->dim[0] != m->experts)
         return fr_fail(FR_FORMAT, "%s: '%s' does not hold the matrices of %lld experts.", m->path,
                        from, (long long)m->experts);
     size_t bytes = fr_bytes(t) / (size_t)m->experts;

@@ -3,7 +3,8 @@
  *
  *     gguf_model.c    a GGUF file: names, rows, experts
  *     gguf_config.c   its metadata as a config.json
- *     packed.c        AWQ, GPTQ, QServe and FP8 checkpoints */
+ *     packed.c        AWQ, GPTQ, QServe and FP8 checkpoints
+ *     describe.c      what there is, for --verbose */
 #ifndef FR_MODEL_LAYOUTS_H
 #define FR_MODEL_LAYOUTS_H
 
@@ -18,6 +19,9 @@ fr_status fr_gguf_model(fr_store **s, const fr_json *config);
 
 /* The same for a folder whose config.json (or tensors) say that matrices are packed; others stay as they are. */
 fr_status fr_packed_model(fr_store **s, const fr_json *config);
+
+/* Says under --verbose how many matrices there are in each format, and which are decoded. */
+void fr_model_describe(const fr_store *s);
 
 /* For those who fill a derived store: the matrix `name` as parts and metadata; q->memory, if any, goes to the store
  * in every case. */

@@ -161,7 +161,8 @@ static fr_status open_changed(const char *name, const char *from, const char *to
     if (!st) { /* then it is the session that misses something */
         fr_graph *g = fr_graph_new();
         fr_session *s;
-        fr_output(g, "loss", fr_decoder_loss(g, &m.decoder, NULL, 1, 4));
+        fr_decoder_opts o = {.store = m.store};
+        fr_output(g, "loss", fr_decoder_loss(g, &m.decoder, &o, 1, 4));
         st = fr_session_new_with(g, &(fr_session_opts){0}, &s);
         if (!st) st = fr_session_load(s, m.store);
         fr_session_free(s);
@@ -181,6 +182,7 @@ static void refused(fr_status st, const char *text) {
 
 static void test_refuse(void **state) {
     (void)state;
+    const uint64_t fewer = 31;
     const uint32_t none = 0, odd = 3, many = 1 << 30, five = 5;
     refused(open_changed("qwen2", "architecture", "architecture", 12, "mamba", 5), "\"mamba\"");
     refused(open_changed("qwen2", "output_norm.weight", "output_mean.weight", 0, "", 0),
@@ -190,7 +192,7 @@ static void test_refuse(void **state) {
     refused(open_changed("qwen2", "token_embd", "tokem_embd", 0, "", 0), "'token_embd.weight'");
     refused(open_changed("qwen2", "qwen2.attention.head_count_kv", "qwen2.attention.head_count_qv",
                          0, "", 0),
-            "graph wants");
+            "configuration wants 32 x 32");
     refused(open_changed("llama3", "llama.attention.head_count", "llama.attention.head_count", 4,
                          &odd, 4),
             "heads");
@@ -208,6 +210,8 @@ static void test_refuse(void **state) {
             "matrices of 5 experts");
     refused(open_changed("gemma2", "blk.1.ffn_norm.weight", "blk.0.ffn_norm.weight", 0, "", 0),
             "twice");
+    refused(open_changed("qwen2", "blk.0.ffn_up.weight", "blk.0.ffn_up.weight", 4 + 8, &fewer, 8),
+            "'model.layers.0.mlp.up_proj.weight' is 31 x 32");
 }
 
 static void test_vocabulary(void **state) {
