@@ -181,6 +181,7 @@ static bool write_rest(fr_json *c, const fr_decoder *m, fr_dtype weights) {
            put(c, "initializer_range", json_real(0.02)) &&
            put(c, "tie_word_embeddings", json_boolean(m->tied)) &&
            put(c, "bos_token_id", id(m->bos)) && put(c, "eos_token_id", ends(m)) &&
+           put(c, "pad_token_id", json_null()) && /* defaults may lie outside of the vocabulary */
            put(c, "torch_dtype", json_string(dtype)) && put(c, "use_cache", json_true());
 }
 
