@@ -114,7 +114,7 @@ void fr_set_scores(fr_tokenizer *t) {
     for (size_t i = 0; i < t->score_count; i++) {
         if (merges_into(&t->tokens[i])) least = FR_MIN(least, t->scores[i]);
     }
-    t->unknown_score = (isfinite(least) ? least : 0) - FR_UNKNOWN_PENALTY;
+    t->unknown_score = (double)(float)((isfinite(least) ? least : 0) - FR_UNKNOWN_PENALTY);
     for (size_t i = 0; i < t->score_count; i++) {
         if (!(t->tokens[i].flags & FR_TOKEN_USER)) continue;
         t->scores[i] = 1;

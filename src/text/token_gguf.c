@@ -131,8 +131,11 @@ static fr_status put_merges(gguf *g) {
 /* ---- what texts are cut by ---- */
 
 #define CUT(pattern)                                                                               \
-    "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"Isolated\"},"
-#define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
+    "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern                                        \
+    "\"},\"behavior\":\"Isolated\",\"invert\":false},"
+#define BYTES                                                                                      \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":"      \
+    "false}"
 #define GPT2                                                                                       \
     CUT("'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+| ?[^\\\\s\\\\p{L}\\\\p{N}]+|"             \
         "\\\\s+(?!\\\\S)|\\\\s+")
@@ -203,7 +206,9 @@ static fr_status read_gpt2(gguf *g, bool around[2]) {
     fr_status status = fr_read_part(g->t, fr_read_steps, steps);
     fr_free(steps);
     FR_TRY(status);
-    return fr_read_part(g->t, fr_read_decoder, "{\"type\":\"ByteLevel\"}");
+    return fr_read_part(g->t, fr_read_decoder,
+                        "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,"
+                        "\"use_regex\":true}");
 }
 
 #define SPACES "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"}"
@@ -239,6 +244,10 @@ static bool is_cased(const fr_tokenizer *t) {
     return false;
 }
 
+#define BERT                                                                                       \
+    "{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\"strip_"      \
+    "accents\":null,\"lowercase\":"
+
 static fr_status read_bert(gguf *g, bool around[2]) {
     fr_tokenizer *t = g->t;
     t->model = FR_PIECES_WORDS;
@@ -249,11 +258,10 @@ static fr_status read_bert(gguf *g, bool around[2]) {
     FR_TRY(id_of(g, KEY("unknown_token_id"), &t->unknown));
     if (t->unknown < 0) t->unknown = fr_tokenizer_find(t, "[UNK]");
     if (t->unknown < 0) return fr_fail(FR_FORMAT, "the vocabulary has no unknown token");
-    FR_TRY(fr_read_part(t, fr_read_normalizer,
-                        is_cased(t) ? "{\"type\":\"BertNormalizer\",\"lowercase\":false}"
-                                    : "{\"type\":\"BertNormalizer\"}"));
+    FR_TRY(fr_read_part(t, fr_read_normalizer, is_cased(t) ? BERT "false}" : BERT "true}"));
     FR_TRY(fr_read_part(t, fr_read_steps, "{\"type\":\"BertPreTokenizer\"}"));
-    return fr_read_part(t, fr_read_decoder, "{\"type\":\"WordPiece\"}");
+    return fr_read_part(t, fr_read_decoder,
+                        "{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true}");
 }
 
 /* Unigram, as T5's files have it: SentencePiece's own way. */
