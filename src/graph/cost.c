@@ -1,5 +1,5 @@
 /* cost.c: what one run takes: operations, bytes moved, parameters, memory at the peak. By the
- * shapes as built. Views cost nothing; other operators say their operations themselves, or count as
+ * shapes as built; of a step of a plan by those that it is made for. Views cost nothing; other operators say their operations themselves, or count as
  * one a value of output. */
 #include "graph/infer.h"
 #include "graph/plan.h"
@@ -20,24 +20,44 @@ static void take_hook(const fr_call *c, fr_cost *out) {
     if (own.read > out->read) out->param = FR_MIN(out->param, own.read - out->read);
 }
 
+/* weight[i]: input i is a parameter or a constant. */
+static void cost_of(const fr_call *c, const bool *weight, fr_cost *out) {
+    *out = (fr_cost){0};
+    if (is_free(c)) return;
+    for (int i = 0; i < c->nin; i++)
+        if (fr_has(c, i)) *(weight[i] ? &out->param : &out->read) += (double)fr_bytes(&c->in[i]);
+    for (int i = 0; i < c->nout; i++) out->write += (double)fr_bytes(&c->out[i]);
+    out->ops = (double)fr_values(&c->out[0]);
+    if (c->op->cost) take_hook(c, out);
+}
+
+static bool is_weight(const fr_graph *g, fr_val v) {
+    fr_value_kind kind = g->values[v]->kind;
+    return kind == FR_VALUE_PARAM || kind == FR_VALUE_CONST;
+}
+
 fr_status fr_node_cost(const fr_graph *g, size_t node, fr_cost *out) {
     fr_tensor in[FR_NODE_INPUTS], outs[FR_NODE_OUTPUTS];
+    bool weight[FR_NODE_INPUTS];
     *out = (fr_cost){0};
     if (!g || node >= g->node_count)
         return fr_fail(FR_INVALID, "There is no node %zu in the graph.", node);
     const fr_node *n = g->nodes[node];
     fr_call c = fr_describe_call(g, n, in, outs);
-    if (is_free(&c)) return FR_OK;
-    for (int i = 0; i < n->nin; i++) {
-        if (n->in[i] == FR_NONE) continue;
-        fr_value_kind kind = g->values[n->in[i]]->kind;
-        bool weight = kind == FR_VALUE_PARAM || kind == FR_VALUE_CONST;
-        *(weight ? &out->param : &out->read) += (double)fr_bytes(&in[i]);
-    }
-    for (int i = 0; i < n->nout; i++) out->write += (double)fr_bytes(&outs[i]);
-    out->ops = (double)fr_values(&outs[0]);
-    if (n->op->cost) take_hook(&c, out);
+    for (int i = 0; i < n->nin; i++) weight[i] = is_weight(g, n->in[i]);
+    cost_of(&c, weight, out);
     return FR_OK;
+}
+
+void fr_step_cost(const fr_plan *p, const fr_step *s, fr_cost *out) {
+    fr_tensor in[FR_NODE_INPUTS], outs[FR_NODE_OUTPUTS];
+    bool weight[FR_NODE_INPUTS];
+    fr_call c = fr_step_describe(p, s, in, outs);
+    for (int i = 0; i < s->nin; i++) {
+        fr_val v = s->in[i].place < 0 ? FR_NONE : fr_place_root(p, s->in[i].place)->value;
+        weight[i] = is_weight(p->graph, v);
+    }
+    cost_of(&c, weight, out);
 }
 
 /* Counts every parameter and state that is in use once, however many nodes read it. */

@@ -67,6 +67,7 @@ fr_status fr_plan_assign(fr_plan *p);
 fr_status fr_plan_new_place(fr_plan *p, fr_val value, size_t bytes, int32_t *out);
 /* The call of a step, all descriptions and no data; tensors go to in and out. */
 fr_call fr_step_describe(const fr_plan *p, const fr_step *s, fr_tensor *in, fr_tensor *out);
+void fr_step_cost(const fr_plan *p, const fr_step *s, fr_cost *out);
 /* The place itself, or the one that it was laid over. */
 static inline fr_place *fr_place_root(const fr_plan *p, int32_t i) {
     while (p->places[i].same >= 0) i = p->places[i].same;

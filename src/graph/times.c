@@ -54,8 +54,8 @@ static void add(const fr_session *s, const fr_step *step, line *to) {
     if (least < DBL_MAX) to->seconds += least;
     if (step->copy)
         c.read = c.write = (double)fr_bytes(&step->out[0].desc);
-    else if (fr_node_cost(s->graph, (size_t)step->node, &c))
-        return;
+    else
+        fr_step_cost(s->current->plan, step, &c);
     to->ops += c.ops;
     to->bytes += c.read + c.write + c.param;
 }
