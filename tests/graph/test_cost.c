@@ -1,5 +1,6 @@
 /* test_cost.c: the figures of a small graph by hand, and that the table and the drawing hold what
  * they should. */
+#include "graph/plan.h"
 #include "toy.h"
 
 /* x [2, 3] -> 7 x + 1 -> view -> rotate; w is a parameter that two nodes read. */
@@ -152,11 +153,38 @@ static void test_drawing(void **state) {
     fr_graph_free(g);
 }
 
+/* A plan for five rows of a graph that was built with two. */
+static void test_cost_of_a_step(void **state) {
+    (void)state;
+    fr_graph *g = fr_graph_new();
+    fr_val x = fr_input(g, "x", FR_F32, 2, (int64_t[]){2, 8});
+    fr_val w = fr_param(g, "w", FR_F32, 2, (int64_t[]){3, 8});
+    fr_output(g, "y", fr_linear(g, x, w, FR_NONE, FR_NONE, FR_FN_NONE));
+    fr_tensor *desc = fr_alloc_array(FR_MEM_OTHER, g->value_count, sizeof *desc);
+    for (size_t v = 0; v < g->value_count; v++) desc[v] = g->values[v]->desc;
+    desc[x] = fr_tensor_make(FR_F32, 2, (int64_t[]){5, 8}, NULL);
+    fr_session_opts opts = {0};
+    fr_plan *p;
+    bool *live;
+    fr_cost c;
+    toy_good(fr_live_nodes(g, &live));
+    toy_good(fr_plan_new(g, desc, live, &opts, &p));
+    fr_step_cost(p, &p->steps[0], &c);
+    assert_true(c.ops == 2 * 5 * 3 * 8 && c.param == 3 * 8 * 4);
+    assert_true(c.read == 5 * 8 * 4 && c.write == 5 * 3 * 4);
+    toy_good(fr_node_cost(g, 0, &c));
+    assert_true(c.ops == 2 * 2 * 3 * 8 && c.read == 2 * 8 * 4);
+    fr_plan_free(p);
+    fr_free(live);
+    fr_free(desc);
+    fr_graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_figures),      cmocka_unit_test(test_linear),
         cmocka_unit_test(test_what_is_read), cmocka_unit_test(test_table),
-        cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_drawing),      cmocka_unit_test(test_cost_of_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
