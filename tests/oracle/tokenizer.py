@@ -39,6 +39,9 @@ they'll we've I'LL 'S naïve straße Ünïcode 日本語 한국어 x_1 (a+b) -> 
 return; if(x){y} // /* */ “quoted” «so» — …""".split()
 SPACES = " \t\n\r\v\f\x85\u00a0\u2003\u3000\u180e"
 BYTES = dict(add_prefix_space=False, use_regex=False)
+# What character maps join, sums that come out the same on two ways, runs of what is not known.
+MARKS = ["e\u0301 te\u0301t a\u030a \u00e0\u0301e\u0301\u0301 \u2163 \ufb01 \u00bd\u00ad x\u2026", "a1....red....x_1....", "====12==",
+         "\u9f98\u9f98\u9f98 a\u9f98b \u9f98", "Red redder red-red starstar star.", "Cafe\u0301 caf\u00e9 CAF\u00c9 \u0130I"]
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace("{1,3}", "")
@@ -187,7 +190,7 @@ def write():
     for name in tokenizer_models.NAMES:
         t = opened(os.path.join(GOLDEN, name))
         with open(os.path.join(GOLDEN, name.rsplit(".", 1)[0] + ".cases"), "wb") as f:
-            f.writelines(answers(t, texts_for(t, 70, 1)))
+            f.writelines(answers(t, texts_for(t, 70, 1) + MARKS))
     tokenizers = [("learned", Tokenizer.from_file(os.path.join(GOLDEN, "learned.json")))]
     for name, t in all_trained():
         t.save(os.path.join(GOLDEN, name + ".json"), pretty=False)

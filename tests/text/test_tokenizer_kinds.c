@@ -67,7 +67,7 @@ static void test_damaged_model(void **state) {
         assert_true(s == FR_OK || (*fr_message() && !t));
         fr_tokenizer_free(t);
     }
-    for (size_t n = 0; n < bytes; n++) {
+    for (size_t n = 0; n < bytes; n += 3) {
         file[n] ^= 1 << n % 8;
         fr_message_clear();
         if (fr_tokenizer_parse(file, bytes, "x.model", &t) == FR_OK) {
