@@ -101,6 +101,18 @@ static fr_status weigh_made(const fr_quantize_call *c, const fr_texts *t, outcom
     return st;
 }
 
+/* A folder's files went along; a GGUF file holds its tokenizer itself. */
+static fr_status keep_tokenizer(const fr_quantize_call *c, const fr_model *m) {
+    fr_tokenizer *t;
+    if (fr_path_is_dir(m->path) || !fr_path_has_suffix(m->path, ".gguf")) return FR_OK;
+    FR_TRY(fr_tokenizer_open(m->path, &t));
+    char *path = fr_path_join(c->out, "tokenizer.json");
+    fr_status st = path ? fr_tokenizer_save(t, path) : FR_NOMEM;
+    fr_tokenizer_free(t);
+    fr_free(path);
+    return st;
+}
+
 static fr_status make(fr_quantize_call *c, const fr_model *m, const fr_texts *measure, outcome *o) {
     double begin = fr_now();
     for (size_t i = 0; i < fr_store_count(m->store); i++)
@@ -115,6 +127,7 @@ static fr_status make(fr_quantize_call *c, const fr_model *m, const fr_texts *me
     o->seconds = fr_now() - begin;
     if (st == FR_INTERRUPTED && !fr_is_quiet())
         fprintf(stderr, "stopped; the same call goes on from the last whole layer\n");
+    if (!st) st = keep_tokenizer(c, m);
     FR_TRY(st);
     return measure->count ? weigh_made(c, measure, o) : FR_OK;
 }

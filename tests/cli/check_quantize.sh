@@ -55,6 +55,8 @@ for kind in q4_0 q8_0 bf16; do
     out_has 'blk.0.attn_q.weight'
 done
 expect 0 quantize small -o back.gguf -r gguf-q8_0
+expect 0 quantize model-bf16.gguf -o from-gguf $few --quiet
+expect 0 run from-gguf -p "What is" -n 3 --quiet
 
 expect 2 quantize
 err_has 'which model'
