@@ -12,7 +12,7 @@ fastest peer of the same round, then the median.
 
     decode     one text of 128 tokens gets 32 more
     prefill    prompts of 512 and of 2048 tokens
-    streams    16 texts of 128 tokens get 16 more each, together
+    streams    16 texts of 64 tokens get 16 more each, together
 
 --protocol qserve: the same engine with weights and pages in 16, 8 and 4 bits, each with as many texts at once as a
 budget of memory holds (weights, pages, activations; at most --cap), prompts of 256 tokens, 128 made: tokens made a
@@ -42,8 +42,8 @@ args.add_argument("--pages", default="4", choices=["bf16", "f16", "8", "4"])
 args.add_argument("--model", help="a folder of ours instead")
 args.add_argument("--peers", default="llama_cpp:q4_0,llama_cpp:q4_k_m,ik_llama_cpp:q4_0,ik_llama_cpp:q4_k_m")
 args.add_argument("--protocol", choices=["qserve"])
-args.add_argument("--budget", type=float, default=2900, help="MiB")
-args.add_argument("--cap", type=int, default=48)
+args.add_argument("--budget", type=float, default=2600, help="MiB")
+args.add_argument("--cap", type=int, default=64)
 args.add_argument("--lib", default=os.path.join(here, "..", "build", "release", "bench", "libfrugal_bench.so"))
 args = args.parse_args()
 
@@ -103,6 +103,9 @@ def frugal(name, folder, streams, context, pages, half=0):
     return Side(name, "frugal", args.lib, folder, args.threads, streams, context, pages, half)
 
 
+BEFORE = {1: 128, 16: 64}  # tokens of a prompt, by streams
+
+
 def one(side, part):
     """Tokens a second."""
     side.ask(do="clear")
@@ -110,7 +113,7 @@ def one(side, part):
     kind, n = part
     if kind == "prefill":
         return n / side.ask(do="read", streams=1, tokens=n)
-    side.ask(do="read", streams=n, tokens=128)
+    side.ask(do="read", streams=n, tokens=BEFORE[n])
     tokens = 32 if n == 1 else 16
     return n * tokens / side.ask(do="write", tokens=tokens)
 
@@ -156,7 +159,7 @@ def print_part(part, sides, rates, weights, page, peaks):
         ops = prefill_ops(part[1]) * median / part[1]
         say(f"  {ops / 1e12:.2f} Tops, {100 * ops / peaks[1]:.0f} % of the int8 peak")
     else:
-        moved = (weights + part[1] * page * (128 + 16)) * median / part[1]
+        moved = (weights + part[1] * page * (BEFORE[part[1]] + 16)) * median / part[1]
         say(f"  {weights / 1e6:.0f} MB of weights a step: {moved / 1e9:.1f} GB/s, {100 * moved / peaks[0]:.0f} % of the read peak")
 
 
@@ -192,12 +195,12 @@ def qserve():
     say(f"budget {args.budget:.0f} MiB, prompts of {prompt} tokens, {made} made, {args.threads} threads")
     for name, format, head, pages, half in kinds:
         folder = ours(format, head)
-        with frugal(name, folder, 2, prompt + made, pages, half) as s: # what all but the pages of texts takes
-            s.ask(do="read", streams=2, tokens=prompt)
+        with frugal(name, folder, 8, prompt + made, pages, half) as s:  # what all but the pages of texts takes
+            s.ask(do="read", streams=8, tokens=prompt)
             s.ask(do="write", tokens=2)
             weights, page, peak = s.ask(do="bytes")
         text = page * (prompt + made)
-        fixed = peak - 2 * text
+        fixed = peak - 8 * text
         batch = int((args.budget * 2**20 - fixed) // text)
         if batch < 1:
             say(f"  {name:9} does not fit: {fixed / 2**20:.0f} MiB without a text")
@@ -208,9 +211,11 @@ def qserve():
             s.ask(do="read", streams=1, tokens=16)
             s.ask(do="clear")
             a, b = s.ask(do="read", streams=batch, tokens=prompt), s.ask(do="write", tokens=made)
+            peak = s.ask(do="bytes")[2]
         rates[name] = batch * made / (a + b)
         say(f"  {name:9} {batch:4d} texts{capped}: {rates[name]:7.1f} tokens/s made; prompts {batch * prompt / a:7.1f}, "
-            f"after them {batch * made / b:7.1f} tokens/s; weights {weights / 1e6:.0f} MB, a text {text / 1e6:.2f} MB")
+            f"after them {batch * made / b:7.1f} tokens/s; weights {weights / 1e6:.0f} MB, a text {text / 1e6:.2f} MB, "
+            f"in all {peak / 2**20:.0f} MiB")
     for name in rates:
         if name != "W4A8KV4" and "W4A8KV4" in rates:
             say(f"  W4A8KV4 is {rates['W4A8KV4'] / rates[name]:.2f} times {name}")
