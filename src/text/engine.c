@@ -68,7 +68,8 @@ static fr_status build(fr_engine *e, const fr_store *store, const fr_engine_opts
     fr_val x = fr_decoder_cached(graph, &e->m, &lo, ids, pos, &cache);
     x = fr_gather(graph, fr_reshape(graph, x, 2, (int64_t[]){-1, e->m.width}), pick, 0);
     x = fr_decoder_logits(graph, &e->m, &lo, x);
-    fr_output(graph, "logits", lo.flow == FR_F32 ? x : fr_cast(graph, x, FR_F32));
+    bool floats = fr_desc(graph, x)->dtype == FR_F32;
+    fr_output(graph, "logits", floats ? x : fr_cast(graph, x, FR_F32));
     return fr_fuse(graph, FR_FUSE_ALL, NULL);
 }
 
