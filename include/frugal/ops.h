@@ -141,6 +141,24 @@ typedef struct fr_qlinear_opts {
 FR_API fr_val fr_qlinear(fr_graph *g, fr_val x, const fr_qweight *w, const fr_qlinear_opts *opts,
                          fr_val *next_low);
 
+/* ---- experts ---- */
+
+/* How much of each expert a row takes: softmax of the `chosen` largest of the last axis, 0 for the others; f32. */
+FR_API fr_val fr_route(fr_graph *g, fr_val logits, int chosen);
+/* x [..., k] where share [..., experts] of this expert is not 0; 0 elsewhere. */
+FR_API fr_val fr_expert_rows(fr_graph *g, fr_val x, fr_val share, int expert);
+
+typedef struct fr_expert_opts {
+    int32_t expert, chosen; /* this one; and of all, how many a row takes */
+    fr_fn act;
+    /* Gate and up [n, k], down [k, n]. format NULL: floats, part[0]. */
+    fr_qweight weight[3];
+} fr_expert_opts;
+
+/* sum + share[..., expert] * down(act(gate x) * (up x)), computed for the rows whose share is not 0 and no others;
+ * sum is like x [..., k]. Has no gradient. */
+FR_API fr_val fr_expert(fr_graph *g, fr_val sum, fr_val x, fr_val share, const fr_expert_opts *o);
+
 /* ---- value by value ---- */
 
 /* a op b with NumPy broadcasting. */

@@ -29,6 +29,8 @@ bool dec_few_bits(const dec_build *b, int64_t rows, int64_t cols, fr_qweight *ou
 fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
                    fr_val x, fr_val residual);
 fr_val dec_norm(const dec_build *b, const char *name, int64_t width, fr_val x);
+/* residual + what the chosen experts make of x. */
+fr_val dec_experts(const dec_build *b, fr_val x, fr_val residual);
 fr_val dec_layer(const dec_build *b, fr_val x, fr_val pos);
 
 #endif

@@ -230,11 +230,7 @@ static fr_val gated(const dec_build *b, fr_val x) {
 
 static fr_val mlp(const dec_build *b, fr_val x, fr_val residual) {
     const fr_decoder *m = b->m;
-    if (m->experts) {
-        fr_emit_fail(b->g, fr_fail(FR_UNSUPPORTED, "Models with experts (%s) cannot be run yet.",
-                                   fr_family_names[m->family]));
-        return FR_NONE;
-    }
+    if (m->experts) return dec_experts(b, x, residual);
     return dec_project(b, "mlp.down_proj", m->width, m->hidden, false, gated(b, x), residual);
 }
 

@@ -223,10 +223,17 @@ extern const fr_op fr_op_topk;
 extern const fr_op fr_op_argmax;
 extern const fr_op fr_op_assign;
 extern const fr_op fr_op_update_rows;
+extern const fr_op fr_op_route;
+extern const fr_op fr_op_expert_rows; /* x, share */
+extern const fr_op fr_op_expert;      /* sum, x, share, parts of gate, up and down */
 
 #include "op/gemm.h"
 #include "op/passes.h"
 #include "op/peaks.h"
+
+/* Share is f32 [.., experts], a row for each of x, and has this expert. */
+fr_status fr_share_check(const char *op, const fr_tensor *x, const fr_tensor *share,
+                         int32_t expert);
 
 /* Whether qlinear multiplies with weights [n, k] in this format; says nothing when it does not. */
 bool fr_qlinear_takes(const char *format, int64_t n, int64_t k);

@@ -52,6 +52,8 @@ FAMILIES = {
                                 rope_parameters=dict(rope_type="longrope", rope_theta=100.0, **LONG))),
     "phi3-part": ("phi3", dict(SMALL, max_position_embeddings=128, sliding_window=11, num_attention_heads=2,
                                rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5))),
+    "mixtral": ("mixtral", dict(SMALL, max_position_embeddings=128, num_local_experts=4, num_experts_per_tok=2,
+                                sliding_window=None)),
 }
 
 
@@ -68,10 +70,19 @@ def value(name, shape):
     return torch.from_numpy((2 * z.astype(np.float32) - 255) / 256).reshape(shape)
 
 
+def experts(name, shape):
+    """Experts of newer versions of transformers are stacked, gate and up in one; files have them one by one."""
+    before, stacked = name.replace(".mlp.", ".block_sparse_moe.").rsplit(".", 1)
+    ends, rows = {"gate_up_proj": (("w1", "w3"), shape[1] // 2), "down_proj": (("w2",), shape[1])}[stacked]
+    return torch.stack([torch.cat([value(f"{before}.{e}.{end}.weight", (rows, shape[2])) for end in ends])
+                        for e in range(shape[0])])
+
+
 def fill(model, plus_one):
     with torch.no_grad():
         for name, p in model.named_parameters():
-            x = value(name, tuple(p.shape))
+            x = experts(name, p.shape) if p.dim() == 3 else value(name.replace(".mlp.gate.", ".block_sparse_moe.gate."),
+                                                                  tuple(p.shape))
             if name.endswith("bias"):
                 x = x / 2
             elif p.dim() == 1:
