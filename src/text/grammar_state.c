@@ -25,10 +25,12 @@ static uint32_t mix(uint32_t h, int32_t v) {
 
 static fr_status grow_slots(uint32_t **slots, size_t *mask) {
     size_t n = *slots ? 2 * (*mask + 1) : 256;
+    uint32_t *fresh = fr_alloc(FR_MEM_OTHER, n * sizeof *fresh);
+    if (!fresh) return FR_NOMEM; /* the old ones stay */
     fr_free(*slots);
-    *slots = fr_alloc(FR_MEM_OTHER, n * sizeof **slots);
+    *slots = fresh;
     *mask = n - 1;
-    return *slots ? FR_OK : FR_NOMEM;
+    return FR_OK;
 }
 
 static uint32_t hash_call(fr_place c) {
