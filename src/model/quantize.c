@@ -32,11 +32,6 @@ static fr_status check(const fr_model *m, const fr_quantizing *o) {
     if (!f) return fr_fail(FR_INVALID, "There is no number format '%s'.", r->format);
     FR_TRY(fr_grid_check(f));
     FR_TRY(check_store(m));
-    if (m->decoder.experts)
-        return fr_fail(FR_UNSUPPORTED,
-                       "%s has %lld experts a layer, and Frugal does not quantize "
-                       "such models yet.",
-                       m->path, (long long)m->decoder.experts);
     if ((r->kv != 4 && r->kv != 8 && r->kv != 16) ||
         (r->head != 4 && r->head != 8 && r->head != 16))
         return fr_fail(FR_INVALID, "Keys, values and the weight of logits have 4, 8 or 16 bits.");
@@ -54,24 +49,26 @@ static double linears(const fr_decoder *m, double *largest) {
     double w = (double)m->width, h = (double)m->hidden, d = (double)m->head_dim;
     double q = w * d * (double)m->heads, kv = w * d * (double)m->kv_heads;
     *largest = FR_MAX_OF(w * h * (m->fused ? 2 : 1), q + (m->fused ? 2 * kv : 0));
-    return 2 * q + 2 * kv + 3 * w * h;
+    return 2 * q + 2 * kv + 3 * w * h * (double)FR_MAX_OF(m->experts, (int64_t)1);
 }
 
 double fr_quantize_bytes(const fr_decoder *m, const fr_quantizing *o) {
     double tokens = 0, largest, all = linears(m, &largest), w = (double)m->width;
+    double experts = (double)FR_MAX_OF(m->experts, (int64_t)1);
     double out = (double)(m->heads * m->head_dim), h = (double)m->hidden, longest = 2048;
     for (size_t i = 0; i < o->texts; i++) {
         tokens += o->length[i];
         longest = FR_MAX_OF(longest, (double)o->length[i]);
     }
     double flow = 4 * tokens * w, ends = flow + 3 * 4 * (double)m->vocab * w;
-    double layer = flow + 4 * all + all;              /* in f32, and what becomes of it */
-    layer += 4 * longest * (4 * w + 3 * out + 4 * h); /* a run */
-    layer += 4 * largest;                             /* packed for it, one at a time */
+    double layer = flow + 4 * all + all; /* in f32, and what becomes of it */
+    layer += 4 * longest * (4 * w + 3 * out + 4 * h + (experts - 1) * (w + h)); /* a run */
+    layer += 4 * largest; /* packed for it, one at a time */
     if (fr_quantize_wants_texts(&o->recipe)) {
         layer +=
             2 * fr_hessian_bytes(m->width, 512) + fr_hessian_bytes(m->heads * m->head_dim, 512);
-        layer += fr_hessian_bytes(m->hidden, 512);
+        layer += experts * (fr_hessian_bytes(m->hidden, 512));
+        if (m->experts) layer += experts * fr_hessian_bytes(m->width, 512); /* rows of their own */
         layer += 14 * largest + (o->recipe.gptq ? 4 * h * h : 0);
     }
     return FR_MAX_OF(ends, layer);

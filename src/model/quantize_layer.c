@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/layer_weights.h"
 #include "model/quantize_parts.h"
 #include "model/reorder.h"
 #include "model/rotate.h"
@@ -85,17 +86,53 @@ static fr_status rotate(making *m) {
 }
 
 /* Inputs in order of their magnitude; `most` follows them. */
-static fr_status reorder(making *m, fr_place place, fr_hessian *sum) {
-    int32_t *from = fr_alloc_array(FR_MEM_OTHER, (size_t)sum->n, sizeof *from);
-    float *most = fr_alloc_array(FR_MEM_OTHER, (size_t)sum->n, sizeof *most);
-    fr_status st = from && most ? FR_OK : FR_NOMEM;
-    if (!st)
-        st = fr_reorder(m->f->m, place, sum->most, m->l->list, m->l->count, m->l->number, from);
+static fr_status reorder(making *m, fr_place place, float *most) {
+    const int64_t n = fr_place_inputs(m->f->m, place);
+    int32_t *from = fr_alloc_array(FR_MEM_OTHER, (size_t)n, sizeof *from);
+    float *before = fr_alloc_array(FR_MEM_OTHER, (size_t)n, sizeof *before);
+    fr_status st = from && before ? FR_OK : FR_NOMEM;
+    if (!st) st = fr_reorder(m->f->m, place, most, m->l->list, m->l->count, m->l->number, from);
     if (!st) {
-        memcpy(most, sum->most, (size_t)sum->n * sizeof *most);
-        for (int64_t i = 0; i < sum->n; i++) sum->most[i] = most[from[i]];
+        memcpy(before, most, (size_t)n * sizeof *most);
+        for (int64_t i = 0; i < n; i++) most[i] = before[from[i]];
     }
     fr_free(from);
+    fr_free(before);
+    return st;
+}
+
+/* What leads back from the MLP, or from one of several. */
+static const fr_tap *tap_back(const making *m, int64_t expert) {
+    char name[64];
+    if (!m->f->m->experts) return tap_of(m, "mlp.down_proj");
+    snprintf(name, sizeof name, "block_sparse_moe.experts.%lld.w2", (long long)expert);
+    return tap_of(m, name);
+}
+
+static fr_status want_back(making *m) {
+    for (int64_t e = 0; e < fr_weights_mlps(m->f->m); e++) {
+        const fr_tap *down = tap_back(m, e);
+        if (!down)
+            return fr_fail(FR_UNSUPPORTED, "Layer %lld has no MLP that can be smoothed.",
+                           (long long)m->l->number);
+        FR_TRY(want(m, down, 0, false));
+    }
+    return FR_OK;
+}
+
+/* The order of what flows into them, then its size; of all experts, one after the other. */
+static fr_status change_back(making *m) {
+    const int64_t hidden = m->f->m->hidden, all = fr_place_inputs(m->f->m, FR_PLACE_DOWN);
+    fr_smooth_opts o = {.alpha = m->r->alpha, .beta = m->r->beta};
+    float *most = fr_alloc_array(FR_MEM_OTHER, (size_t)all, sizeof *most);
+    fr_status st = most ? FR_OK : FR_NOMEM;
+    for (int64_t e = 0; e < fr_weights_mlps(m->f->m) && !st; e++)
+        memcpy(most + e * hidden, m->seen[tap_back(m, e)->slot]->most,
+               (size_t)hidden * sizeof *most);
+    if (!st && m->r->reorder) st = reorder(m, FR_PLACE_DOWN, most);
+    if (!st && (o.alpha > 0 || o.beta > 0))
+        st = fr_smooth(m->f->m, FR_PLACE_DOWN, &o, most, m->l->list, m->l->count, m->l->number,
+                       NULL);
     fr_free(most);
     return st;
 }
@@ -112,25 +149,21 @@ static fr_status smooth_keys(making *m, const fr_hessian *keys, const fr_hessian
 }
 
 static fr_status passes(making *m) {
-    const fr_tap *o = tap_of(m, "self_attn.o_proj"), *down = tap_of(m, "mlp.down_proj");
+    const fr_tap *o = tap_of(m, "self_attn.o_proj");
     const fr_tap *key = tap_of_kind(m, FR_TAP_KEY), *query = tap_of_kind(m, FR_TAP_QUERY);
     bool products = m->r->alpha > 0 || m->r->beta > 0, keys = m->r->keys != FR_KEYS_OFF;
     if (!products && !keys && !m->r->reorder) return FR_OK;
-    if (!o || !down || !key || !query)
-        return fr_fail(FR_UNSUPPORTED, "Layer %lld has no attention and MLP that can be smoothed.",
+    if (!o || !key || !query)
+        return fr_fail(FR_UNSUPPORTED, "Layer %lld has no attention that can be smoothed.",
                        (long long)m->l->number);
     if (m->r->reorder) FR_TRY(want(m, o, 0, false));
-    if (m->r->reorder || products) FR_TRY(want(m, down, 0, false));
+    if (m->r->reorder || products) FR_TRY(want_back(m));
     if (keys) FR_TRY(want(m, key, KEY_SAMPLES, false));
     if (keys) FR_TRY(want(m, query, KEY_SAMPLES, false));
     FR_TRY(run(m, false, 0, LOOK));
-    if (m->r->reorder) FR_TRY(reorder(m, FR_PLACE_OUT, m->seen[o->slot]));
-    if (m->r->reorder) FR_TRY(reorder(m, FR_PLACE_DOWN, m->seen[down->slot]));
+    if (m->r->reorder) FR_TRY(reorder(m, FR_PLACE_OUT, m->seen[o->slot]->most));
     if (keys) FR_TRY(smooth_keys(m, m->seen[key->slot], m->seen[query->slot]));
-    fr_smooth_opts so = {.alpha = m->r->alpha, .beta = m->r->beta};
-    if (products)
-        FR_TRY(fr_smooth(m->f->m, FR_PLACE_DOWN, &so, m->seen[down->slot]->most, m->l->list,
-                         m->l->count, m->l->number, NULL));
+    if (m->r->reorder || products) FR_TRY(change_back(m));
     forget(m);
     fr_session_params_changed(m->l->session);
     return FR_OK;
@@ -187,13 +220,18 @@ static fr_status take_rounded(making *m, const fr_quantized *q, fr_tensor *w, do
     return FR_OK;
 }
 
+/* What chooses among experts stays as it is: it is small, and a choice that turns over cannot be made good. */
+static bool is_router(const fr_tap *t) {
+    return strstr(t->name, ".block_sparse_moe.gate.") != NULL;
+}
+
 static fr_status add_linear(making *m, const fr_tap *t, const fr_gptq_way *way,
                             const fr_hessian *sum, double *whole, double *error) {
     quant_result *out = m->out;
     fr_tensor *w = quant_layer_find(m->l, t->name);
     if (!w || w->rank != 2 || w->dtype != FR_F32)
         return fr_fail(FR_INVALID, "The weight '%s' is not there.", t->name);
-    if (!fr_qlinear_takes(m->s->format->name, w->dim[0], w->dim[1])) return FR_OK;
+    if (is_router(t) || !fr_qlinear_takes(m->s->format->name, w->dim[0], w->dim[1])) return FR_OK;
     fr_quantized *q = &out->q[out->count];
     double bits, n = (double)fr_values(w);
     FR_TRY(fr_quantized_new(m->s->format, w->dim[0], w->dim[1], q));
