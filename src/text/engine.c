@@ -5,7 +5,6 @@
  * sequence, where it is overwritten before anyone reads it. */
 #include "text/engine.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "text/pages.h"
@@ -409,56 +408,6 @@ fr_status fr_engine_step(fr_engine *e, fr_feed *feeds, size_t count) {
         FR_TRY(check_feed(e, &feeds[i]));
     }
     return run_all(e, feeds, count);
-}
-
-/* ---- how surprising a text is ---- */
-
-static double surprise(const float *x, int64_t n, int32_t token) {
-    float most = x[0];
-    for (int64_t i = 1; i < n; i++) most = FR_MAX_OF(most, x[i]);
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)expf(x[i] - most);
-    return log(sum) - ((double)x[token] - (double)most);
-}
-
-/* Tokens from .. end - 1 as one sequence; of those the ones before `weighed` are only read. */
-static fr_status weigh(fr_engine *e, int32_t s, const int32_t *ids, int64_t end, int64_t weighed,
-                       double *nats) {
-    enum { TOGETHER = 64 };
-    for (int64_t at = 0; at + 1 < end;) {
-        bool read = at + 1 < weighed; /* the token behind it does not count */
-        int64_t n = FR_MIN(end - 1 - at, read ? weighed - 1 - at : TOGETHER);
-        fr_feed f = {.sequence = s, .ids = ids + at, .count = n, .wanted = read ? 0 : n};
-        FR_TRY(fr_engine_step(e, &f, 1));
-        for (int64_t i = 0; i < f.wanted; i++)
-            *nats +=
-                surprise(f.logits + (size_t)i * (size_t)e->m.vocab, e->m.vocab, ids[at + i + 1]);
-        at += n;
-    }
-    return FR_OK;
-}
-
-fr_status fr_engine_surprise(fr_engine *e, const int32_t *ids, size_t count, int64_t overlap,
-                             double *nats, int64_t *counted) {
-    int64_t n = (int64_t)count;
-    *nats = 0;
-    *counted = 0;
-    if (n < 2) return fr_fail(FR_INVALID, "%zu tokens are too few to weigh a text.", count);
-    if (overlap < 1 || overlap >= e->context)
-        return fr_fail(FR_INVALID, "An overlap of %lld tokens makes no sense in a context of %lld.",
-                       (long long)overlap, (long long)e->context);
-    for (int64_t weighed = 1; weighed < n;) {
-        int64_t from = FR_MAX_OF(weighed - overlap, 0), end = FR_MIN(from + e->context, n);
-        int32_t s;
-        if (fr_engine_open(e, 0, &s))
-            return fr_fail(FR_NOMEM, "No sequence of the engine is free.");
-        fr_status st = weigh(e, s, ids + from, end - from, weighed - from, nats);
-        fr_engine_close(e, s);
-        FR_TRY(st);
-        *counted += end - weighed;
-        weighed = end;
-    }
-    return FR_OK;
 }
 
 fr_engine_stats fr_engine_stats_of(const fr_engine *e) {

@@ -76,12 +76,6 @@ typedef struct fr_feed {
 /* No sequence may stand in it twice. After a failure some feeds may have been taken in: see fr_engine_length. */
 fr_status fr_engine_step(fr_engine *e, fr_feed *feeds, size_t count);
 
-/* How surprising a text is to the model: the sum over tokens 1 .. count - 1 of -log p(token | those before), in an
- * own sequence and in pieces of `context` tokens at most, each of which begins anew with `overlap` tokens that are
- * only read. counted: how many were weighed. */
-fr_status fr_engine_surprise(fr_engine *e, const int32_t *ids, size_t count, int64_t overlap,
-                             double *nats, int64_t *counted);
-
 typedef struct fr_engine_stats {
     int32_t pages, held, peak; /* in all, held now, held at most */
     size_t page;               /* bytes of one, in all layers, keys and values */
