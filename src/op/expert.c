@@ -87,7 +87,8 @@ static fr_status expert_shape(const fr_call *c) {
     if (!fr_same_shape(&c->in[SUM], &c->in[FROM]) || c->in[SUM].dtype != c->in[FROM].dtype)
         return fr_fail(FR_INVALID, "What an expert is added to is %s and x %s; they must agree.",
                        fr_shape_text(&c->in[SUM], y), fr_shape_text(&c->in[FROM], x));
-    if (a->act < 0 || a->act >= FR_FN_COUNT || a->hidden < 1 || row_count(c) > INT32_MAX)
+    if (a->act < 0 || a->act >= FR_FN_COUNT || a->hidden < 1 || a->chosen < 1 ||
+        a->chosen > fr_dim(&c->in[SHARE], -1) || row_count(c) > INT32_MAX)
         return fr_fail(FR_INVALID, "An expert of %lld values with function %d makes no sense.",
                        (long long)a->hidden, (int)a->act);
     for (int i = 0; i < 3; i++)
@@ -214,7 +215,7 @@ static fr_status run_some(const work *w, int64_t rows) {
     const int64_t dim[] = {rows, a->hidden};
     fr_tensor both[] = {fr_tensor_make(c->in[FROM].dtype, 2, dim, gate),
                         fr_tensor_make(c->in[FROM].dtype, 2, dim, up)};
-    const size_t piece = FR_PIECE / (size_t)fr_dim(&c->in[FROM], -1) + 1;
+    const size_t piece = FR_PIECE / FR_MAX_OF((size_t)fr_dim(&c->in[FROM], -1), (size_t)1) + 1;
     fr_call unit = {.op = &fr_op_glu, .attr = &a->act, .nin = 2, .nout = 1};
     unit.in = both, unit.out = &both[0], unit.pool = c->pool;
     fr_pool_range(c->pool, (size_t)rows, piece, bring, (void *)(uintptr_t)w);
@@ -290,6 +291,7 @@ const fr_op fr_op_expert = {
 fr_val fr_expert(fr_graph *g, fr_val sum, fr_val x, fr_val share, const fr_expert_opts *o) {
     expert_attr a = {.expert = o->expert, .act = (int32_t)o->act, .chosen = o->chosen};
     fr_val in[EXPERT_INPUTS] = {sum, x, share};
+    int nin = EXPERT_INPUTS;
     a.hidden = o->weight[0].n;
     if (sum == x && x != FR_NONE)
         return fr_emit_fail(g, fr_fail(FR_INVALID, "An expert cannot be added to what it reads."));
@@ -303,5 +305,6 @@ fr_val fr_expert(fr_graph *g, fr_val sum, fr_val x, fr_val share, const fr_exper
         for (int part = 0; part < (w->format ? FR_PARTS : 1); part++)
             in[WEIGHTS + i * FR_PARTS + part] = w->part[part];
     }
-    return fr_emit(g, &fr_op_expert, EXPERT_INPUTS, in, &a);
+    while (nin > WEIGHTS + 1 && in[nin - 1] == FR_NONE) nin--;
+    return fr_emit(g, &fr_op_expert, nin, in, &a);
 }

@@ -51,7 +51,8 @@ static void route_row(const float *x, int64_t n, int32_t chosen, float *share) {
     }
     for (int64_t i = 0; i < n; i++)
         if (share[i] != 0) sum += share[i] = expf(x[i] - most);
-    for (int64_t i = 0; i < n; i++) share[i] = (float)(share[i] / sum);
+    for (int64_t i = 0; i < n; i++) /* a sum that is no number stays with those that were chosen */
+        if (share[i] != 0) share[i] = (float)(share[i] / sum);
 }
 
 static void route_rows(void *arg, size_t start, size_t end) {

@@ -109,6 +109,28 @@ static void add_few_bits(makings *m) {
     fr_output(g, "qlinear rows", fr_qlinear(g, x, &w, &rows, NULL));
 }
 
+/* One expert in floats, one with two of its weights in few bits. */
+static void add_experts(makings *m) {
+    fr_graph *g = m->g;
+    fr_val x = REAL(2, 3, 4), sum = REAL(2, 3, 4), share = fr_route(g, REAL(2, 3, 5), 2);
+    add(m, share);
+    add(m, fr_expert_rows(g, x, share, 3));
+    fr_expert_opts o = {.expert = 1, .chosen = 2, .act = FR_FN_SILU};
+    for (int i = 0; i < 3; i++) {
+        o.weight[i] = (fr_qweight){.n = i == 2 ? 4 : 6, .k = i == 2 ? 6 : 4};
+        o.weight[i].part[0] = REAL(i == 2 ? 4 : 6, i == 2 ? 6 : 4);
+    }
+    fr_output(g, "expert", fr_expert(g, sum, x, share, &o));
+    for (int i = 1; i < 3; i++) {
+        o.weight[i].format = "int4-g64";
+        o.weight[i].part[0] = fr_input(g, i == 1 ? "up codes" : "down codes", FR_U8, 2,
+                                       (int64_t[]){o.weight[i].n, o.weight[i].k / 2});
+        o.weight[i].part[1] = fr_input(g, i == 1 ? "up scales" : "down scales", FR_F16, 2,
+                                       (int64_t[]){o.weight[i].n, 1});
+    }
+    fr_output(g, "expert in few bits", fr_expert(g, sum, x, share, &o));
+}
+
 static void add_pictures(makings *m) {
     fr_graph *g = m->g;
     fr_val x = REAL(2, 6, 6, 4), b = REAL(4), r = REAL(2, 3, 3, 4), video = REAL(1, 3, 4, 4, 4);
@@ -163,6 +185,7 @@ static fr_graph *samples(void) {
     add_norms(&m);
     add_products(&m);
     add_few_bits(&m);
+    add_experts(&m);
     add_pictures(&m);
     add_moves(&m);
     if (fr_graph_check(m.g) != FR_OK) fail_msg("%s", fr_message());

@@ -64,6 +64,22 @@ static void test_equal(void **state) {
     fr_graph_free(g);
 }
 
+/* What is no number goes to as many experts as any other row. */
+static void test_nan(void **state) {
+    (void)state;
+    fr_graph *g = fr_graph_new();
+    fr_session *s = NULL;
+    float x[] = {1, NAN, 3, 2};
+    fr_tensor in = fr_tensor_make(FR_F32, 1, (int64_t[]){4}, x);
+    fr_output(g, "y", fr_route(g, fr_input(g, "x", FR_F32, 1, in.dim), 2));
+    assert_int_equal(fr_session_new(g, &s), FR_OK);
+    assert_int_equal(fr_session_run(s, &in, 1), FR_OK);
+    const float *y = fr_session_output(s, "y")->data;
+    assert_true(y[0] == 0 && isnan(y[1]) && isnan(y[2]) && y[3] == 0);
+    fr_session_free(s);
+    fr_graph_free(g);
+}
+
 /* ---- rows of an expert ---- */
 
 static int build_rows(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
@@ -227,7 +243,7 @@ int main(void) {
         cmocka_unit_test(test_route),   cmocka_unit_test(test_equal),
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_expert),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_no_gradient),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_cost),    cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
