@@ -32,6 +32,7 @@ extern const fr_command fr_command_inspect;
 extern const fr_command fr_command_bench;
 extern const fr_command fr_command_demo;
 extern const fr_command fr_command_train;
+extern const fr_command fr_command_embed;
 extern const fr_command fr_command_eval;
 extern const fr_command fr_command_outliers;
 extern const fr_command fr_command_quantize;

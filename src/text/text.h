@@ -3,6 +3,7 @@
 #define FR_TEXT_H
 
 #include "text/chat.h"
+#include "text/embed.h"
 #include "text/generate.h"
 #include "text/grammar.h"
 #include "text/sampler.h"
