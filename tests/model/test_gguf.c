@@ -86,7 +86,8 @@ static void check_logits(const char *const *names, size_t count) {
 
 static void test_logits(void **state) {
     (void)state;
-    static const char *const names[] = {"every_type", "llama3", "qwen2", "qwen3", "gemma2", "phi3"};
+    static const char *const names[] = {"every_type", "llama3", "qwen2",  "qwen3",
+                                        "gemma2",     "phi3",   "mixtral"};
     check_logits(names, FR_COUNT(names));
 }
 
