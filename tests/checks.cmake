@@ -40,6 +40,12 @@ fr_check(cli/quantize SECONDS 120
 fr_check(cli/eval SECONDS 120
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_eval.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/recipes)
+fr_check(cli/embed SECONDS 60
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_embed.sh $<TARGET_FILE:frugal_cli>
+         ${CMAKE_SOURCE_DIR}/tests/golden/model/bert ${CMAKE_SOURCE_DIR}/models/tales)
+fr_check(model/minilm SECONDS 300
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/model/check_minilm.sh $<TARGET_FILE:frugal_cli>)
+set_tests_properties(model/minilm PROPERTIES SKIP_RETURN_CODE 77) # no such weights here
 fr_check(cli/run SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_run.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/models)

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/encoder.h"
-#include "model/folder.h"
+#include "model/model.h"
 #include "text/embed_parts.h"
 #include "text/tokenizer.h"
 
