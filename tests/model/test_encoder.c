@@ -1,5 +1,5 @@
 /* test_encoder.c: a small BertModel gives the states of transformers (tests/oracle/bert.py): rows of different lengths
- * together and alone, with types of tokens and without; in bf16; configurations that are wrong are refused. */
+ * together and alone, with types of tokens and without; in bf16 and in 8 bits; wrong configurations are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <math.h>
@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "format/format.h"
 #include "model/model.h"
 
 enum { ROWS = 3, TOKENS = 16, WIDTH = 32 };
@@ -23,11 +24,15 @@ typedef struct run {
     const int32_t *ids, *types, *lengths;
 } run;
 
-static run start(fr_dtype weights, bool types) {
+/* few: another file of the weights. */
+static run start(const char *few, fr_dtype weights, bool types) {
     run r = {.g = fr_graph_new()};
     fr_encoder m;
-    ok(fr_store_open(FR_TESTS_DIR "/golden/model/bert", &r.store));
-    ok(fr_encoder_read(fr_store_config(r.store, "config.json"), &m));
+    fr_json *config;
+    ok(fr_json_load(FR_TESTS_DIR "/golden/model/bert/config.json", &config));
+    ok(fr_encoder_read(config, &m));
+    fr_json_free(config);
+    ok(fr_store_open(few ? few : FR_TESTS_DIR "/golden/model/bert", &r.store));
     const fr_encoder_opts o = {.weights = weights, .store = r.store};
     const int64_t dim[] = {ROWS, TOKENS};
     fr_val ids = fr_input(r.g, "ids", FR_I32, 2, dim);
@@ -78,9 +83,9 @@ static double differ(run *r, const char *golden, bool types, int64_t first, int6
     return most;
 }
 
-static void expect_states(fr_dtype weights, bool types, double least) {
+static void expect_states(const char *few, fr_dtype weights, bool types, double least) {
     const char *golden = types ? "golden.states" : "golden.first";
-    run r = start(weights, types);
+    run r = start(few, weights, types);
     double all = differ(&r, golden, types, 0, ROWS, TOKENS);
     double one = differ(&r, golden, types, 1, 1, r.lengths[1]);
     end(&r);
@@ -90,13 +95,55 @@ static void expect_states(fr_dtype weights, bool types, double least) {
 
 static void test_states(void **state) {
     (void)state;
-    expect_states(FR_F32, true, 1e-5);
-    expect_states(FR_F32, false, 1e-5);
+    expect_states(NULL, FR_F32, true, 1e-5);
+    expect_states(NULL, FR_F32, false, 1e-5);
 }
 
 static void test_bf16(void **state) {
     (void)state;
-    expect_states(FR_BF16, true, 0.15);
+    expect_states(NULL, FR_BF16, true, 0.15);
+}
+
+/* All linears of the layers in 8 bits, as a file. */
+static void write_few_bits(const char *path) {
+    enum { MOST = 128 };
+    static fr_named_tensor list[MOST * FR_PARTS];
+    static fr_meta_pair meta[MOST];
+    static fr_quantized q[MOST];
+    size_t count = 0, metas = 0;
+    fr_store *from;
+    fr_arena *arena = fr_arena_new();
+    ok(fr_store_open(FR_TESTS_DIR "/golden/model/bert", &from));
+    for (size_t i = 0; i < fr_store_count(from); i++) {
+        const char *name = fr_store_name(from, i);
+        const fr_tensor *t = fr_store_tensor(from, i);
+        if (t->rank != 2 || !strstr(name, "encoder.layer.")) {
+            list[count++] = (fr_named_tensor){name, t};
+            continue;
+        }
+        const fr_qformat *f = fr_format_find("int8-channel");
+        ok(fr_quantize(f, NULL, t->data, t->dim[0], t->dim[1], &q[i]));
+        ok(fr_quantized_list(&q[i], name, arena, list, &count, meta, &metas));
+    }
+    assert_int_equal(metas, 12);
+    ok(fr_safetensors_write(path, list, count, meta, metas));
+    for (size_t i = 0; i < fr_store_count(from); i++) fr_quantized_free(&q[i]);
+    fr_arena_free(arena);
+    fr_store_close(from);
+}
+
+static void test_few_bits(void **state) {
+    (void)state;
+    const char *path = "test_encoder.safetensors";
+    write_few_bits(path);
+    run r = start(path, FR_F32, true);
+    int products = 0;
+    for (size_t i = 0; i < r.g->node_count; i++)
+        products += !r.g->nodes[i]->dead && !strcmp(r.g->nodes[i]->op->name, "qlinear");
+    end(&r);
+    assert_true(products >= 2 * 4); /* q, k and v may have become one */
+    expect_states(path, FR_F32, true, 0.25);
+    remove(path);
 }
 
 static void refused(const char *text, const char *why) {
@@ -125,6 +172,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_few_bits),
         cmocka_unit_test(test_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
