@@ -125,12 +125,12 @@ void fr_recompute_end(fr_graph *g);
 /* ---- sessions beyond the public face ---- */
 
 typedef struct fr_session_opts {
-    fr_pool *pool;    /* NULL: one thread */
-    bool train;       /* parameters change: nothing is packed ahead */
-    bool no_inplace;  /* for tests: no operand is overwritten */
-    bool no_reuse;    /* for tests: every value has memory of its own */
-    bool poison;      /* for tests: memory is filled with NaN when its value dies */
-    fr_dtype weights; /* FR_BF16: keep parameters of linears in bf16; FR_NOTYPE: as declared */
+    fr_pool *pool;      /* NULL: one thread */
+    bool train;         /* parameters change: nothing is packed ahead */
+    bool no_inplace;    /* for tests: no operand is overwritten */
+    bool no_reuse;      /* for tests: every value has memory of its own */
+    bool poison;        /* for tests: memory is filled with NaN when its value dies */
+    fr_dtype weights;   /* FR_BF16: keep parameters of linears in bf16; FR_NOTYPE: as declared */
     fr_mem_kind states; /* how the memory of states is counted; 0: FR_MEM_STATE */
 } fr_session_opts;
 fr_status fr_session_new_with(fr_graph *g, const fr_session_opts *opts, fr_session **out);
