@@ -64,7 +64,8 @@ static void test_size(void **state) {
     assert_int_equal(values, fr_decoder_params(&model.decoder));
     assert_int_equal(fr_tokenizer_size(tokenizer), model.decoder.vocab);
     assert_int_equal(fr_tokenizer_bos(tokenizer), model.decoder.bos);
-    assert_int_equal(fr_tokenizer_eos(tokenizer), model.decoder.eos);
+    assert_int_equal(model.decoder.eos_count, 1);
+    assert_int_equal(fr_tokenizer_eos(tokenizer), model.decoder.eos[0]);
 }
 
 /* ---- ids ---- */
@@ -169,15 +170,20 @@ static void test_f32(void **state) {
     stop(&w);
 }
 
+/* How rounding errors of a prompt grow is luck, ours and theirs: each is small, and all together as large as theirs. */
 static void test_bf16(void **state) {
     (void)state;
+    double ours = 0, all_theirs = 0;
     whole w = start(FR_BF16);
     for (int i = 0; i < PROMPTS; i++) {
         int64_t tokens;
         double d = apart(logits_of(&w, i, &tokens), i), theirs = apart(NULL, i);
         print_message("prompt %d: %.2g apart in bf16, transformers %.2g\n", i, d, theirs);
-        assert_true(d > 0 && d < 2.5 * theirs);
+        assert_true(d > 0 && d < 2e-2);
+        ours += d * d;
+        all_theirs += theirs * theirs;
     }
+    assert_true(ours < 1.5 * 1.5 * all_theirs);
     stop(&w);
 }
 
