@@ -26,8 +26,9 @@ static bool put_half(uint8_t *at, float x, float *rounded) {
     return isfinite(*rounded);
 }
 
+/* Of scales so small that 1 / d is infinite, x is NaN where the value is 0. */
 static int code_of(float x, int most) {
-    return fr_clamp_int(x, 0, most);
+    return x > 0 ? fr_clamp_int(x, 0, most) : 0;
 }
 
 static void range(const float *x, int n, float *lo, float *hi) {

@@ -95,6 +95,8 @@ static fr_status expert_shape(const fr_call *c) {
         if (!fr_has(c, WEIGHTS + i * FR_PARTS) || a->format[i] < 0 ||
             (a->format[i] && !fr_attr_word(FR_ATTR_FORMAT, a->format[i])))
             return fr_fail(FR_INVALID, "Weight %d of an expert is not there.", i);
+    const int64_t largest = FR_MAX_OF(row_count(c), fr_dim(&c->in[FROM], -1));
+    FR_TRY(fr_shape_check("expert", FR_F32, 2, (int64_t[]){largest, a->hidden}));
     for (int i = 0; i < 3; i++) FR_TRY(check_product(c, i));
     fr_like(&c->out[0], &c->in[SUM]);
     return FR_OK;
