@@ -6,5 +6,6 @@
 #include <frugal/store.h>
 #include <frugal/graph.h>
 #include <frugal/ops.h>
+#include <frugal/kmeans.h>
 
 #endif
