@@ -1,36 +1,14 @@
 /* test_perplexity.c: the perplexity of ids in chunks against losses of a graph without pages; pages in few bits
  * show; the tail is dropped; what makes no sense is a sentence. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "../made_model.h"
 #include "eval/eval.h"
 
 enum { VOCAB = 97, CONTEXT = 96, CHUNKS = 3, COUNT = CHUNKS * CONTEXT + 17 };
 
 static char dir[] = "/tmp/frugal-perplexity-XXXXXX";
 static int32_t ids[COUNT];
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
-
-static void fails(fr_status st, const char *word) {
-    assert_int_not_equal(st, FR_OK);
-    if (!strstr(fr_message(), word)) fail_msg("\"%s\" is not in: %s", word, fr_message());
-}
-
-static char *path_of(const char *name) {
-    char *path = fr_path_join(dir, name);
-    assert_non_null(path);
-    return path;
-}
 
 static void write_model(float deviation) {
     fr_decoder m = {.vocab = VOCAB,
@@ -45,14 +23,7 @@ static void write_model(float deviation) {
                     .rope = {.theta = 10000},
                     .tied = true,
                     .bos = -1};
-    fr_graph *g = fr_graph_new();
-    fr_session *s;
-    fr_output(g, "loss", fr_decoder_loss(g, &m, NULL, 1, 2));
-    ok(fr_session_new(g, &s));
-    ok(fr_session_init_random(s, 7, deviation));
-    ok(fr_decoder_save(dir, &m, s, g));
-    fr_session_free(s);
-    fr_graph_free(g);
+    make_model(dir, &m, 7, deviation);
 }
 
 static int set_up(void **state) {
@@ -63,15 +34,8 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-    static const char *const names[] = {"config.json", "generation_config.json",
-                                        "model.safetensors"};
     (void)state;
-    for (size_t i = 0; i < FR_COUNT(names); i++) {
-        char *path = path_of(names[i]);
-        unlink(path);
-        fr_free(path);
-    }
-    return rmdir(dir);
+    return remove_folder(dir);
 }
 
 /* The mean over chunks of the loss of a graph that knows no pages. */

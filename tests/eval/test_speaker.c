@@ -1,27 +1,15 @@
 /* test_speaker.c: a model in a folder as a speaker: what it says alone and among others, and how unexpected texts
  * are to a model whose opinion is known. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "../made_model.h"
 #include "eval/eval.h"
-#include "model/model.h"
 
 enum { VOCAB = 300, LINES = 40 };
 
 static char dir[] = "/tmp/frugal-speaker-XXXXXX";
 static fr_line lines[LINES];
 static fr_tokenizer *tokenizer;
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
 
 static bool next_text(void *arg, const char **text, size_t *bytes) {
     int *at = arg;
@@ -47,7 +35,6 @@ static void write_tokenizer(void) {
     fr_free(path);
 }
 
-/* deviation 0: to such a model all tokens are as likely. */
 static void write_model(float deviation) {
     fr_decoder m = {.vocab = VOCAB,
                     .width = 32,
@@ -63,14 +50,7 @@ static void write_model(float deviation) {
                     .bos = 0,
                     .eos = {1},
                     .eos_count = 1};
-    fr_graph *g = fr_graph_new();
-    fr_session *s;
-    fr_output(g, "loss", fr_decoder_loss(g, &m, NULL, 1, 2));
-    ok(fr_session_new(g, &s));
-    ok(fr_session_init_random(s, 7, deviation));
-    ok(fr_decoder_save(dir, &m, s, g));
-    fr_session_free(s);
-    fr_graph_free(g);
+    make_model(dir, &m, 7, deviation);
 }
 
 static int set_up(void **state) {
@@ -84,17 +64,8 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     (void)state;
-    char **names;
-    size_t count;
-    ok(fr_list_dir(dir, &names, &count));
-    for (size_t i = 0; i < count; i++) {
-        char *path = path_of(names[i]);
-        unlink(path);
-        fr_free(path);
-    }
-    fr_list_free(names, count);
     fr_tokenizer_free(tokenizer);
-    return rmdir(dir);
+    return remove_folder(dir);
 }
 
 static size_t tokens_of(const char *text, int bytes) {

@@ -46,13 +46,17 @@ typedef struct run {
     fr_session *s;
 } run;
 
-static fr_graph *build(const fr_decoder *m) {
+fr_graph *made_graph(const fr_decoder *m, const fr_decoder_opts *o, int64_t tokens) {
     fr_graph *g = fr_graph_new();
-    fr_val ids = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, MADE_TOKENS});
-    fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){MADE_TOKENS, 1});
-    fr_val x = fr_decoder_body(g, m, NULL, ids, pos);
-    fr_output(g, "logits", fr_decoder_logits(g, m, NULL, x));
+    fr_val ids = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, tokens});
+    fr_val pos = fr_input(g, "pos", FR_I32, 2, (int64_t[]){tokens, 1});
+    fr_val x = fr_decoder_body(g, m, o, ids, pos);
+    fr_output(g, "logits", fr_decoder_logits(g, m, o, x));
     return g;
+}
+
+static fr_graph *build(const fr_decoder *m) {
+    return made_graph(m, NULL, MADE_TOKENS);
 }
 
 bool made_can(const fr_decoder *m) {
@@ -88,6 +92,42 @@ float *made_logits(const made *a) {
     memcpy(y, fr_session_output(r.s, "logits")->data, MADE_TOKENS * MADE_VOCAB * sizeof *y);
     stop(&r);
     return y;
+}
+
+/* |got - want| / |want| */
+static double off(const fr_tensor *got, const fr_tensor *want) {
+    const float *b = want->data;
+    float *a = fr_alloc_array(FR_MEM_OTHER, (size_t)fr_values(got), sizeof *a);
+    double d = 0, sum = 0;
+    made_ok(fr_tensor_to_f32(got, a));
+    for (int64_t i = 0; i < fr_values(want); i++) {
+        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        sum += (double)b[i] * (double)b[i];
+    }
+    fr_free(a);
+    return sqrt(d / sum);
+}
+
+double made_off(const fr_model *m, const fr_decoder_opts *o, const fr_tensor *ids,
+                const fr_tensor *logits) {
+    int64_t n = logits->dim[logits->rank - 2];
+    int32_t pos[64];
+    fr_pool *pool;
+    fr_session *s;
+    fr_graph *g = made_graph(&m->decoder, o, n);
+    assert_true(n <= (int64_t)FR_COUNT(pos) && fr_values(ids) >= n);
+    made_ok(fr_pool_new(2, &pool));
+    made_ok(fr_session_new_with(g, &(fr_session_opts){.pool = pool}, &s));
+    made_ok(fr_session_load(s, m->store));
+    for (int32_t i = 0; i < n; i++) pos[i] = i;
+    fr_tensor in[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){1, n}, ids->data),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){n, 1}, pos)};
+    made_ok(fr_session_run(s, in, 2));
+    double d = off(fr_session_output(s, "logits"), logits);
+    fr_session_free(s);
+    fr_pool_free(pool);
+    fr_graph_free(g);
+    return d;
 }
 
 double made_apart(const float *x, const float *y) {

@@ -28,6 +28,11 @@ float *made_values(const made *a, const char *name); /* NULL: no such parameter 
 /* A model without what the builder cannot build yet. */
 bool made_can(const fr_decoder *m);
 
+/* "logits" of a text of so many tokens, from "ids" and "pos". */
+fr_graph *made_graph(const fr_decoder *m, const fr_decoder_opts *o, int64_t tokens);
+/* How far a model's logits of the first tokens are from those of another program: |got - want| / |want|. */
+double made_off(const fr_model *m, const fr_decoder_opts *o, const fr_tensor *ids,
+                const fr_tensor *logits);
 /* Logits [MADE_TOKENS, MADE_VOCAB] of some tokens; fr_free them. */
 float *made_logits(const made *a);
 /* The largest difference over the largest value. */

@@ -1,6 +1,5 @@
 /* test_gguf.c: GGUF files of every family and every type of numbers (tests/oracle/gguf_models.py) give the logits that
  * transformers gets from the same weights; what a file says wrongly is refused with a sentence. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,11 +9,7 @@
 #include <cmocka.h>
 
 #include "format/format.h"
-#include "model/model.h"
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
+#include "made.h"
 
 static fr_store *golden;
 
@@ -24,41 +19,6 @@ static const fr_tensor *want(const char *name, const char *what) {
     const fr_tensor *t = fr_store_find(golden, full);
     if (!t) fail_msg("the golden file has no %s", full);
     return t;
-}
-
-/* |got - want| / |want| of the logits of the first tokens. */
-static double apart(const fr_model *m, const fr_decoder_opts *o, const fr_tensor *ids,
-                    const fr_tensor *logits) {
-    int64_t n = logits->dim[0];
-    int32_t pos[64];
-    fr_session *s;
-    fr_pool *pool;
-    fr_graph *g = fr_graph_new();
-    fr_val in = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, n});
-    fr_val at = fr_input(g, "pos", FR_I32, 2, (int64_t[]){n, 1});
-    fr_val body = fr_decoder_body(g, &m->decoder, o, in, at);
-    fr_output(g, "logits", fr_decoder_logits(g, &m->decoder, o, body));
-    ok(fr_pool_new(2, &pool));
-    ok(fr_session_new_with(g, &(fr_session_opts){.pool = pool}, &s));
-    ok(fr_session_load(s, m->store));
-    for (int32_t i = 0; i < n; i++) pos[i] = i;
-    fr_tensor inputs[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){1, n}, ids->data),
-                          fr_tensor_make(FR_I32, 2, (int64_t[]){n, 1}, pos)};
-    ok(fr_session_run(s, inputs, 2));
-    const fr_tensor *y = fr_session_output(s, "logits");
-    const float *b = logits->data;
-    float *a = malloc((size_t)fr_values(y) * sizeof *a);
-    ok(fr_tensor_to_f32(y, a));
-    double d = 0, sum = 0;
-    for (int64_t i = 0; i < fr_values(logits); i++) {
-        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        sum += (double)b[i] * (double)b[i];
-    }
-    free(a);
-    fr_session_free(s);
-    fr_pool_free(pool);
-    fr_graph_free(g);
-    return sqrt(d / sum);
 }
 
 static void path_of(const char *name, char out[512]) {
@@ -71,12 +31,12 @@ static void check_logits(const char *const *names, size_t count) {
         char path[512];
         fr_model m;
         path_of(names[i], path);
-        ok(fr_model_open(path, &m));
+        made_ok(fr_model_open(path, &m));
         fr_decoder_opts exact = {.weights = FR_F32}, few = {.weights = FR_BF16, .store = m.store};
         const fr_tensor *ids = want(names[i], "ids");
-        double a = apart(&m, &exact, ids, want(names[i], "logits"));
-        double b = apart(&m, &exact, ids, want(names[i], "few"));
-        double c = apart(&m, &few, ids, want(names[i], "logits"));
+        double a = made_off(&m, &exact, ids, want(names[i], "logits"));
+        double b = made_off(&m, &exact, ids, want(names[i], "few"));
+        double c = made_off(&m, &few, ids, want(names[i], "logits"));
         print_message("%-12s f32 %.2g, first ten %.2g, few bits and bf16 %.2g\n", names[i], a, b,
                       c);
         if (!(a < 1e-4 && b < 1e-4 && c < 3e-2)) fail_msg("%s is too far away", names[i]);
@@ -97,7 +57,7 @@ static void test_experts(void **state) {
     char path[512], name[128];
     fr_model m;
     path_of("mixtral", path);
-    ok(fr_model_open(path, &m));
+    made_ok(fr_model_open(path, &m));
     assert_true(m.decoder.family == FR_FAMILY_MIXTRAL && m.decoder.experts == 4 &&
                 m.decoder.chosen == 2);
     for (int e = 0; e < 4; e++)
@@ -105,7 +65,7 @@ static void test_experts(void **state) {
             fr_quantized q;
             snprintf(name, sizeof name, "model.layers.0.block_sparse_moe.experts.%d.w%d.weight", e,
                      w);
-            ok(fr_quantized_open(m.store, name, &q));
+            made_ok(fr_quantized_open(m.store, name, &q));
             assert_true(q.format == (w == 1 ? &fr_q4_0 : &fr_q8_0));
         }
     assert_non_null(fr_store_find(m.store, "model.layers.0.block_sparse_moe.gate.weight.blocks"));
@@ -118,7 +78,7 @@ static void test_store(void **state) {
     char path[512];
     fr_model m;
     path_of("every_type", path);
-    ok(fr_model_open(path, &m));
+    made_ok(fr_model_open(path, &m));
     size_t owned = fr_memory_stat(FR_MEM_WEIGHTS).now;
     assert_true(owned > 0 && owned < (32 + 16) * 256 * 2);
     assert_true(fr_quantized_is(m.store, "model.embed_tokens.weight"));
@@ -134,7 +94,7 @@ static void test_store(void **state) {
     assert_true(!m.decoder.tied && m.decoder.head_dim == 8 && m.decoder.context == 64);
     fr_model_close(&m);
     path_of("llama3", path);
-    ok(fr_model_open(path, &m));
+    made_ok(fr_model_open(path, &m));
     assert_true(m.decoder.tied && fr_quantized_is(m.store, "lm_head.weight"));
     fr_model_close(&m);
 }
@@ -149,14 +109,14 @@ static fr_status open_changed(const char *name, const char *from, const char *to
     size_t size;
     fr_model m;
     path_of(name, path);
-    ok(fr_read_file(path, 0, &data, &size));
+    made_ok(fr_read_file(path, 0, &data, &size));
     char *at = memmem(data, size, from, strlen(from));
     assert_non_null(at);
     memcpy(at, to, strlen(to));
     memcpy(at + strlen(from) + more, value, bytes);
     assert_non_null(mkdtemp(copy));
     snprintf(file, sizeof file, "%s/m.gguf", copy);
-    ok(fr_write_file(file, data, size));
+    made_ok(fr_write_file(file, data, size));
     fr_message_clear();
     fr_status st = fr_model_open(file, &m);
     if (!st) { /* then it is the session that misses something */
@@ -176,51 +136,47 @@ static fr_status open_changed(const char *name, const char *from, const char *to
     return st;
 }
 
-static void refused(fr_status st, const char *text) {
-    assert_int_not_equal(st, FR_OK);
-    if (!strstr(fr_message(), text)) fail_msg("no \"%s\" in: %s", text, fr_message());
-}
-
 static void test_refuse(void **state) {
     (void)state;
     const uint64_t fewer = 31;
     const uint32_t none = 0, odd = 3, many = 1 << 30, five = 5;
-    refused(open_changed("qwen2", "architecture", "architecture", 12, "mamba", 5), "\"mamba\"");
-    refused(open_changed("qwen2", "output_norm.weight", "output_mean.weight", 0, "", 0),
-            "'output_mean.weight'");
-    refused(open_changed("qwen2", "blk.0.attn_k.weight", "blk.7.attn_k.weight", 0, "", 0),
-            "'blk.7.attn_k.weight', but the model has 1 layers");
-    refused(open_changed("qwen2", "token_embd", "tokem_embd", 0, "", 0), "'token_embd.weight'");
-    refused(open_changed("qwen2", "qwen2.attention.head_count_kv", "qwen2.attention.head_count_qv",
-                         0, "", 0),
-            "configuration wants 32 x 32");
-    refused(open_changed("llama3", "llama.attention.head_count", "llama.attention.head_count", 4,
-                         &odd, 4),
-            "heads");
-    refused(open_changed("llama3", "llama.block_count", "llama.block_count", 4, &none, 4),
-            "layers");
-    refused(open_changed("llama3", "llama.block_count", "llama.block_count", 4, &many, 4),
-            "num_hidden_layers");
-    refused(
+    made_fails(open_changed("qwen2", "architecture", "architecture", 12, "mamba", 5), "\"mamba\"");
+    made_fails(open_changed("qwen2", "output_norm.weight", "output_mean.weight", 0, "", 0),
+               "'output_mean.weight'");
+    made_fails(open_changed("qwen2", "blk.0.attn_k.weight", "blk.7.attn_k.weight", 0, "", 0),
+               "'blk.7.attn_k.weight', but the model has 1 layers");
+    made_fails(open_changed("qwen2", "token_embd", "tokem_embd", 0, "", 0), "'token_embd.weight'");
+    made_fails(open_changed("qwen2", "qwen2.attention.head_count_kv",
+                            "qwen2.attention.head_count_qv", 0, "", 0),
+               "configuration wants 32 x 32");
+    made_fails(open_changed("llama3", "llama.attention.head_count", "llama.attention.head_count", 4,
+                            &odd, 4),
+               "heads");
+    made_fails(open_changed("llama3", "llama.block_count", "llama.block_count", 4, &none, 4),
+               "layers");
+    made_fails(open_changed("llama3", "llama.block_count", "llama.block_count", 4, &many, 4),
+               "num_hidden_layers");
+    made_fails(
         open_changed("llama3", "llama.feed_forward_length", "llama.feed_forward_lengtt", 0, "", 0),
         "does not say \"llama.feed_forward_length\"");
-    refused(open_changed("llama3", "llama.rope.dimension_count", "llama.rope.dimension_count", 4,
-                         &five, 4),
-            "part of each head");
-    refused(open_changed("mixtral", "llama.expert_count", "llama.expert_count", 4, &five, 4),
-            "matrices of 5 experts");
-    refused(open_changed("gemma2", "blk.1.ffn_norm.weight", "blk.0.ffn_norm.weight", 0, "", 0),
-            "twice");
-    refused(open_changed("qwen2", "blk.0.ffn_up.weight", "blk.0.ffn_up.weight", 4 + 8, &fewer, 8),
-            "'model.layers.0.mlp.up_proj.weight' is 31 x 32");
+    made_fails(open_changed("llama3", "llama.rope.dimension_count", "llama.rope.dimension_count", 4,
+                            &five, 4),
+               "part of each head");
+    made_fails(open_changed("mixtral", "llama.expert_count", "llama.expert_count", 4, &five, 4),
+               "matrices of 5 experts");
+    made_fails(open_changed("gemma2", "blk.1.ffn_norm.weight", "blk.0.ffn_norm.weight", 0, "", 0),
+               "twice");
+    made_fails(
+        open_changed("qwen2", "blk.0.ffn_up.weight", "blk.0.ffn_up.weight", 4 + 8, &fewer, 8),
+        "'model.layers.0.mlp.up_proj.weight' is 31 x 32");
 }
 
 static void test_vocabulary(void **state) {
     (void)state;
     /* The table of tokens has 32 rows; the tokenizer's list becomes longer by what stands behind it. */
     const uint64_t rows = 31;
-    refused(open_changed("qwen2", "token_embd.weight", "token_embd.weight", 4 + 8, &rows, 8),
-            "the tokenizer has 32 tokens, but 'token_embd.weight' has 31 rows");
+    made_fails(open_changed("qwen2", "token_embd.weight", "token_embd.weight", 4 + 8, &rows, 8),
+               "the tokenizer has 32 tokens, but 'token_embd.weight' has 31 rows");
 }
 
 static int open_data(void **state) {

@@ -1,7 +1,6 @@
 /* test_packed.c: checkpoints that AWQ, GPTQ and QServe packed (tests/oracle/packed_models.py) give the logits that
  * transformers gets from what they mean; FP8 and INT8 with their scales are taken as they are; what cannot be read is
  * refused with a sentence. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,48 +10,21 @@
 #include <cmocka.h>
 
 #include "format/format.h"
-#include "model/model.h"
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
+#include "made.h"
 
 static fr_store *golden;
 
-static double apart(const fr_model *m, const fr_decoder_opts *o, const char *name) {
+static const fr_tensor *want(const char *name, const char *what) {
     char key[64];
-    int32_t pos[16];
-    fr_session *s;
-    fr_graph *g = fr_graph_new();
-    snprintf(key, sizeof key, "%s.ids", name);
-    const fr_tensor *ids = fr_store_find(golden, key);
-    snprintf(key, sizeof key, "%s.logits", name);
-    const fr_tensor *logits = fr_store_find(golden, key);
-    fr_val in = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, 16});
-    fr_val at = fr_input(g, "pos", FR_I32, 2, (int64_t[]){16, 1});
-    fr_val body = fr_decoder_body(g, &m->decoder, o, in, at);
-    fr_output(g, "logits", fr_decoder_logits(g, &m->decoder, o, body));
-    /* Out of order, and yet in few bits: the order is read, and the codes. */
-    if (!strcmp(name, "gptq") && o->store)
-        assert_true(fr_graph_find(g, "model.layers.0.self_attn.q_proj.weight.order") != FR_NONE);
-    ok(fr_session_new_with(g, &(fr_session_opts){0}, &s));
-    ok(fr_session_load(s, m->store));
-    for (int32_t i = 0; i < 16; i++) pos[i] = i;
-    fr_tensor inputs[] = {*ids, fr_tensor_make(FR_I32, 2, (int64_t[]){16, 1}, pos)};
-    ok(fr_session_run(s, inputs, 2));
-    const fr_tensor *y = fr_session_output(s, "logits");
-    const float *b = logits->data;
-    float *a = malloc((size_t)fr_values(y) * sizeof *a);
-    ok(fr_tensor_to_f32(y, a));
-    double d = 0, sum = 0;
-    for (int64_t i = 0; i < fr_values(logits); i++) {
-        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        sum += (double)b[i] * (double)b[i];
-    }
-    free(a);
-    fr_session_free(s);
+    snprintf(key, sizeof key, "%s.%s", name, what);
+    return fr_store_find(golden, key);
+}
+
+/* Out of order, and yet in few bits: the order is read, and the codes. */
+static void has_order(const fr_model *m, const fr_decoder_opts *o) {
+    fr_graph *g = made_graph(&m->decoder, o, 16);
+    assert_true(fr_graph_find(g, "model.layers.0.self_attn.q_proj.weight.order") != FR_NONE);
     fr_graph_free(g);
-    return sqrt(d / sum);
 }
 
 static const char *format_of(const fr_model *m, const char *name) {
@@ -78,12 +50,12 @@ static void test_logits(void **state) {
         char path[512];
         fr_model m;
         snprintf(path, sizeof path, "%s/golden/model/packed/%s", FR_TESTS_DIR, cases[i].name);
-        ok(fr_model_open(path, &m));
+        made_ok(fr_model_open(path, &m));
         starts(format_of(&m, "self_attn.q_proj"), cases[i].attention);
         starts(format_of(&m, "mlp.down_proj"), cases[i].mlp);
         fr_named_tensor *list; /* all weights as floats, parts left out */
         size_t count, found = 0;
-        ok(fr_model_weights(&m, &list, &count));
+        made_ok(fr_model_weights(&m, &list, &count));
         for (size_t k = 0; k < count; k++) {
             assert_null(strstr(list[k].name, ".codes"));
             found += strstr(list[k].name, "_proj.weight") && list[k].tensor->rank == 2;
@@ -91,7 +63,9 @@ static void test_logits(void **state) {
         assert_true(found == 7 && count == 12);
         fr_free(list);
         fr_decoder_opts exact = {.weights = FR_F32}, few = {.weights = FR_BF16, .store = m.store};
-        double a = apart(&m, &exact, cases[i].name), b = apart(&m, &few, cases[i].name);
+        const fr_tensor *ids = want(cases[i].name, "ids"), *logits = want(cases[i].name, "logits");
+        double a = made_off(&m, &exact, ids, logits), b = made_off(&m, &few, ids, logits);
+        if (!strcmp(cases[i].name, "gptq")) has_order(&m, &few);
         print_message("%-8s f32 %.2g, few bits and bf16 %.2g\n", cases[i].name, a, b);
         if (!(a < 1e-4 && b < cases[i].most)) fail_msg("%s is too far away", cases[i].name);
         fr_model_close(&m);
@@ -110,13 +84,13 @@ static void put_config(const char *more) {
     char path[128], text[600];
     snprintf(path, sizeof path, "%s/config.json", dir);
     snprintf(text, sizeof text, "{" CONFIG "%s}", more);
-    ok(fr_write_file(path, text, strlen(text)));
+    made_ok(fr_write_file(path, text, strlen(text)));
 }
 
 static void put_tensors(const fr_named_tensor *list, size_t count) {
     char path[128];
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    ok(fr_safetensors_write(path, list, count, NULL, 0));
+    made_ok(fr_safetensors_write(path, list, count, NULL, 0));
 }
 
 #define Q "model.layers.0.self_attn.q_proj."
@@ -139,13 +113,13 @@ static void test_scales_beside(void **state) {
         fr_quantized q, back;
         fr_model m;
         char scale[96];
-        ok(fr_quantize(fr_format_find(cases[i].format), NULL, x, 32, 32, &q));
+        made_ok(fr_quantize(fr_format_find(cases[i].format), NULL, x, 32, 32, &q));
         snprintf(scale, sizeof scale, Q "%s", cases[i].scale);
         fr_named_tensor list[] = {{Q "weight", &q.part[0]}, {scale, &q.part[1]}};
         put_config(cases[i].config);
         put_tensors(list, 2);
-        ok(fr_model_open(dir, &m));
-        ok(fr_quantized_open(m.store, Q "weight", &back));
+        made_ok(fr_model_open(dir, &m));
+        made_ok(fr_quantized_open(m.store, Q "weight", &back));
         assert_string_equal(back.format->name, cases[i].format);
         float y[32], z[32];
         for (int64_t r = 0; r < 32; r++) {

@@ -104,6 +104,21 @@ static inline fr_tokens ids_of(const fr_tokenizer *t, const char *text, size_t b
     return ids;
 }
 
+/* Ids of no text: `count` of 2 .. vocab - 1, others for every number. */
+static inline fr_tokens made_prompt(int32_t vocab, uint64_t number, int count) {
+    fr_tokens t = {0};
+    fr_rng r = fr_rng_new(11, number);
+    for (int i = 0; i < count; i++) {
+        int32_t id = (int32_t)(2 + fr_rng_below(&r, (uint32_t)vocab - 2));
+        if (fr_tokens_add(&t, id)) fail_msg("%s", fr_message());
+    }
+    return t;
+}
+
+static inline void free_tokens(fr_tokens *t, size_t n) {
+    for (size_t i = 0; i < n; i++) fr_free(t[i].ids);
+}
+
 /* The text of ids must be these bytes. */
 static inline void decodes_to(const fr_tokenizer *t, const fr_tokens *ids, bool special,
                               const char *text, size_t bytes) {

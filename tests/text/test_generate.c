@@ -1,22 +1,8 @@
 /* test_generate.c: token by token over pages is what the whole graph says at once; neighbours in a batch, pieces of
  * long prompts and places that are used again change nothing; sampling draws what it should. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
+#include "../made_model.h"
+#include "made_text.h"
 #include "text/generate.h"
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
-static void fails(fr_status st, const char *text) {
-    assert_int_not_equal(st, FR_OK);
-    if (!strstr(fr_message(), text)) fail_msg("no \"%s\" in: %s", text, fr_message());
-}
 
 /* ---- a random model in a folder ---- */
 
@@ -41,14 +27,7 @@ static void write_model(void) {
                     .bos = 0,
                     .eos = {1},
                     .eos_count = 1};
-    fr_graph *g = fr_graph_new();
-    fr_session *s;
-    fr_output(g, "loss", fr_decoder_loss(g, &m, NULL, 1, 2));
-    ok(fr_session_new(g, &s));
-    ok(fr_session_init_random(s, 7, 0.25f));
-    ok(fr_decoder_save(dir, &m, s, g));
-    fr_session_free(s);
-    fr_graph_free(g);
+    make_model(dir, &m, 7, 0.25f);
     ok(fr_model_open(dir, &model));
 }
 
@@ -91,18 +70,6 @@ static fr_generator *open_generator(int32_t batch, fr_kv_kind pages, fr_dtype we
     return g;
 }
 
-static fr_tokens prompt_of(uint64_t number, int count) {
-    fr_tokens t = {0};
-    fr_rng r = fr_rng_new(11, number);
-    for (int i = 0; i < count; i++)
-        ok(fr_tokens_add(&t, (int32_t)(2 + fr_rng_below(&r, VOCAB - 2))));
-    return t;
-}
-
-static void free_all(fr_tokens *t, size_t n) {
-    for (size_t i = 0; i < n; i++) fr_free(t[i].ids);
-}
-
 /* ---- greedy ---- */
 
 enum { PROMPTS = 9 };
@@ -132,7 +99,7 @@ static void test_greedy(void **state) {
     whole w = open_whole();
     fr_tokens prompts[PROMPTS], out[PROMPTS] = {0}, alone[PROMPTS] = {0};
     fr_ended why[PROMPTS];
-    for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
+    for (int i = 0; i < PROMPTS; i++) prompts[i] = made_prompt(VOCAB, (uint64_t)i, lengths[i]);
     fr_generator *g = open_generator(4, FR_KV_F16, FR_F32);
     ok(fr_generate(g, prompts, PROMPTS, &greedy, out, why));
     fr_generator *single; /* by one thread, too */
@@ -146,9 +113,9 @@ static void test_greedy(void **state) {
         assert_int_equal(alone[i].count, 40);
         assert_memory_equal(alone[i].ids, out[i].ids, 40 * sizeof(int32_t));
     }
-    free_all(prompts, PROMPTS);
-    free_all(out, PROMPTS);
-    free_all(alone, PROMPTS);
+    free_tokens(prompts, PROMPTS);
+    free_tokens(out, PROMPTS);
+    free_tokens(alone, PROMPTS);
     fr_generator_free(g);
     fr_generator_free(single);
     close_whole(&w);
@@ -158,7 +125,7 @@ static void test_greedy(void **state) {
 static void test_half(void **state) {
     (void)state;
     whole w = open_whole();
-    fr_tokens prompt = prompt_of(3, 50), out = {0};
+    fr_tokens prompt = made_prompt(VOCAB, 3, 50), out = {0};
     fr_generator *g = open_generator(2, FR_KV_BF16, FR_NOTYPE);
     ok(fr_generate(g, &prompt, 1, &greedy, &out, NULL));
     follow(&w, &prompt, &out, 0.2);
@@ -192,8 +159,8 @@ static bool hear(void *arg, size_t which, int32_t token) {
 static void test_end(void **state) {
     (void)state;
     fr_generator *g = open_generator(3, FR_KV_BF16, FR_F32);
-    fr_tokens prompt = prompt_of(5, 20), out = {0}, longer = {0}, cut = {0},
-              full = prompt_of(6, 390);
+    fr_tokens prompt = made_prompt(VOCAB, 5, 20), out = {0}, longer = {0}, cut = {0},
+              full = made_prompt(VOCAB, 6, 390);
     fr_tokens tail = {0};
     fr_ended why;
     ok(fr_generate(g, &prompt, 1, &greedy, &out, &why));
@@ -233,7 +200,8 @@ static void test_end(void **state) {
 static void test_refuse(void **state) {
     (void)state;
     fr_generator *g = open_generator(1, FR_KV_BF16, FR_F32);
-    fr_tokens none = {0}, good = prompt_of(1, 3), much = prompt_of(1, CONTEXT + 1), out = {0};
+    fr_tokens none = {0}, good = made_prompt(VOCAB, 1, 3),
+              much = made_prompt(VOCAB, 1, CONTEXT + 1), out = {0};
     fr_generate_opts o = {.most = 0};
     fails(fr_generate(g, &good, 1, &o, &out, NULL), "no text");
     fails(fr_generate(g, &none, 1, &greedy, &out, NULL), "Prompt 0 has 0 tokens");
@@ -270,7 +238,7 @@ static fr_status short_text(const fr_tokens *prompt) {
 
 static void test_out_of_memory(void **state) {
     (void)state;
-    fr_tokens prompt = prompt_of(1, 5);
+    fr_tokens prompt = made_prompt(VOCAB, 1, 5);
     size_t before = fr_memory_total().now;
     long n = 1;
     for (;; n++) {
@@ -293,7 +261,7 @@ static void test_out_of_memory(void **state) {
 static void test_seed(void **state) {
     (void)state;
     fr_tokens prompts[3], a[3] = {0}, b[3] = {0}, c[3] = {0};
-    for (int i = 0; i < 3; i++) prompts[i] = prompt_of((uint64_t)i, 10 + i);
+    for (int i = 0; i < 3; i++) prompts[i] = made_prompt(VOCAB, (uint64_t)i, 10 + i);
     fr_generate_opts o = {.sampling = {.temperature = 0.8f, .top_k = 20, .top_p = 0.9f, .seed = 4},
                           .most = 30,
                           .past_end = true};
@@ -307,10 +275,10 @@ static void test_seed(void **state) {
         assert_memory_equal(a[i].ids, b[i].ids, 30 * sizeof(int32_t));
         assert_int_not_equal(memcmp(a[i].ids, c[i].ids, 30 * sizeof(int32_t)), 0);
     }
-    free_all(prompts, 3);
-    free_all(a, 3);
-    free_all(b, 3);
-    free_all(c, 3);
+    free_tokens(prompts, 3);
+    free_tokens(a, 3);
+    free_tokens(b, 3);
+    free_tokens(c, 3);
     fr_generator_free(many);
     fr_generator_free(one);
 }
@@ -324,7 +292,7 @@ static void test_small_cache(void **state) {
     size_t page = fr_kv_page_bytes(FR_KV_BF16, 2, 16) * 2 * 2;
     fr_generator_opts o = {.pool = pool, .batch = 4, .cache = 7 * page};
     fr_generator *g, *wide = open_generator(4, FR_KV_BF16, FR_NOTYPE);
-    for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
+    for (int i = 0; i < PROMPTS; i++) prompts[i] = made_prompt(VOCAB, (uint64_t)i, lengths[i]);
     ok(fr_generator_new(&model.decoder, model.store, &o, &g));
     ok(fr_generate(g, prompts, PROMPTS, &greedy, out, NULL));
     ok(fr_generate(wide, prompts, PROMPTS, &greedy, want, NULL));
@@ -334,14 +302,14 @@ static void test_small_cache(void **state) {
         out[i].count = 0;
     }
     /* Prompts that are the same, and no room for what they share beside a text. */
-    fr_tokens twins[2] = {prompt_of(3, 350), prompt_of(3, 350)};
+    fr_tokens twins[2] = {made_prompt(VOCAB, 3, 350), made_prompt(VOCAB, 3, 350)};
     ok(fr_generate(g, twins, 2, &greedy, out, NULL));
     assert_int_equal(out[0].count, 40);
     assert_memory_equal(out[0].ids, out[1].ids, 40 * sizeof(int32_t));
-    free_all(twins, 2);
-    free_all(prompts, PROMPTS);
-    free_all(out, PROMPTS);
-    free_all(want, PROMPTS);
+    free_tokens(twins, 2);
+    free_tokens(prompts, PROMPTS);
+    free_tokens(out, PROMPTS);
+    free_tokens(want, PROMPTS);
     fr_generator_free(g);
     fr_generator_free(wide);
     o.cache = 6 * page; /* and 400 tokens want 7 */
@@ -355,12 +323,10 @@ static int make(void **state) {
     return 0;
 }
 static int clean(void **state) {
-    char command[600];
     (void)state;
     fr_model_close(&model);
     fr_pool_free(pool);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
+    return remove_folder(dir);
 }
 
 int main(void) {

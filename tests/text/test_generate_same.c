@@ -2,26 +2,13 @@
  * its prompt is read, any number of threads, forked or not, and with drafts of either kind; with weights in f32 and
  * in 4 bits with rows in 8. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
+#include "../made_model.h"
+#include "made_text.h"
 #include "format/format.h"
 #include "text/generate.h"
 
 enum { VOCAB = 90, CONTEXT = 400, WIDTH = 128 };
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
-static void fails(fr_status st, const char *text) {
-    assert_int_not_equal(st, FR_OK);
-    if (!strstr(fr_message(), text)) fail_msg("no \"%s\" in: %s", text, fr_message());
-}
 
 /* ---- random models in folders ---- */
 
@@ -47,14 +34,7 @@ static void write_floats(const char *dir, int layers, uint64_t seed, int64_t win
                     .bos = 0,
                     .eos = {1},
                     .eos_count = 1};
-    fr_graph *g = fr_graph_new();
-    fr_session *s;
-    fr_output(g, "loss", fr_decoder_loss(g, &m, NULL, 1, 2));
-    ok(fr_session_new(g, &s));
-    ok(fr_session_init_random(s, seed, 0.15f));
-    ok(fr_decoder_save(dir, &m, s, g));
-    fr_session_free(s);
-    fr_graph_free(g);
+    make_model(dir, &m, seed, 0.15f);
 }
 
 /* The linears of a model rounded to W4A8 in groups of 128. */
@@ -102,18 +82,6 @@ static fr_generator *open_with(int which, int32_t batch, int64_t chunk, fr_pool 
     return g;
 }
 
-static fr_tokens prompt_of(uint64_t number, int count) {
-    fr_tokens t = {0};
-    fr_rng r = fr_rng_new(11, number);
-    for (int i = 0; i < count; i++)
-        ok(fr_tokens_add(&t, (int32_t)(2 + fr_rng_below(&r, VOCAB - 2))));
-    return t;
-}
-
-static void free_all(fr_tokens *t, size_t n) {
-    for (size_t i = 0; i < n; i++) fr_free(t[i].ids);
-}
-
 /* ---- texts ---- */
 
 enum { PROMPTS = 7, MADE = 40 };
@@ -131,7 +99,7 @@ static void same_texts(const fr_tokens *a, const fr_tokens *b, size_t n, const c
 
 static void compare(int which, const fr_generate_opts *o) {
     fr_tokens prompts[PROMPTS], want[PROMPTS] = {0};
-    for (int i = 0; i < PROMPTS; i++) prompts[i] = prompt_of((uint64_t)i, lengths[i]);
+    for (int i = 0; i < PROMPTS; i++) prompts[i] = made_prompt(VOCAB, (uint64_t)i, lengths[i]);
     fr_generator *g = open_with(which, 1, 512, NULL, -1);
     ok(fr_generate(g, prompts, PROMPTS, o, want, NULL));
     fr_generator_free(g);
@@ -156,11 +124,11 @@ static void compare(int which, const fr_generate_opts *o) {
         g = open_with(which, ways[k].batch, ways[k].chunk, pool, ways[k].draft);
         ok(fr_generate(g, prompts, PROMPTS, &with, out, NULL));
         same_texts(out, want, PROMPTS, ways[k].what);
-        free_all(out, PROMPTS);
+        free_tokens(out, PROMPTS);
         fr_generator_free(g);
     }
-    free_all(prompts, PROMPTS);
-    free_all(want, PROMPTS);
+    free_tokens(prompts, PROMPTS);
+    free_tokens(want, PROMPTS);
 }
 
 static const fr_generate_opts greedy = {.most = MADE, .past_end = true};
@@ -195,10 +163,11 @@ static void test_shared_prompt(void **state) {
     enum { TEXTS = 5 };
     for (int32_t batch = 2; batch <= 5; batch += 3)
         for (int which = FLOATS; which <= BITS; which++) {
-            fr_tokens prompts[TEXTS], alone[TEXTS], out[TEXTS] = {0}, p = prompt_of(77, 150);
+            fr_tokens prompts[TEXTS], alone[TEXTS], out[TEXTS] = {0},
+                                                    p = made_prompt(VOCAB, 77, 150);
             for (int i = 0; i < TEXTS; i++) {
                 prompts[i] = p;
-                alone[i] = prompt_of(200 + (uint64_t)i, 3 + i);
+                alone[i] = made_prompt(VOCAB, 200 + (uint64_t)i, 3 + i);
             }
             fr_generator *g = open_with(which, batch, 64, pool, -1);
             ok(fr_generate(g, prompts, TEXTS, &drawn, out, NULL));
@@ -211,11 +180,11 @@ static void test_shared_prompt(void **state) {
                 all[i] = p;
                 ok(fr_generate(g, all, TEXTS, &drawn, made, NULL));
                 same_texts(&out[i], &made[i], 1, "shared");
-                free_all(made, TEXTS);
+                free_tokens(made, TEXTS);
             }
             fr_generator_free(g);
-            free_all(out, TEXTS);
-            free_all(alone, TEXTS);
+            free_tokens(out, TEXTS);
+            free_tokens(alone, TEXTS);
             fr_free(p.ids);
         }
 }
@@ -226,7 +195,7 @@ static void test_shared_prompt(void **state) {
 static void test_drafts(void **state) {
     (void)state;
     const fr_generate_opts *ways[] = {&greedy, &drawn};
-    fr_tokens p[2] = {prompt_of(5, 40), {0}};
+    fr_tokens p[2] = {made_prompt(VOCAB, 5, 40), {0}};
     for (int i = 0; i < 60; i++) ok(fr_tokens_add(&p[1], 5 + i % 4));
     for (int k = 0; k < 2; k++) {
         fr_tokens out[2] = {0};
@@ -237,7 +206,7 @@ static void test_drafts(void **state) {
         fr_generate_stats s = fr_generator_stats(g);
         assert_true(s.guessed > MADE && s.kept == s.guessed);
         fr_generator_free(g);
-        free_all(out, 2);
+        free_tokens(out, 2);
     }
     fr_tokens out[1] = {0};
     fr_generate_opts o = greedy;
@@ -250,8 +219,8 @@ static void test_drafts(void **state) {
     fr_engine_stats e = fr_engine_stats_of(fr_generator_engine(g));
     assert_true(s.kept == 0 || e.runs < 200);
     fr_generator_free(g);
-    free_all(out, 1);
-    free_all(p, 2);
+    free_tokens(out, 1);
+    free_tokens(p, 2);
 }
 
 /* The share of every token behind a sequence. */
@@ -270,7 +239,7 @@ static void shares(fr_engine *e, const int32_t *ids, int64_t n, double *p) {
 static void test_distribution(void **state) {
     (void)state;
     enum { TEXTS = 3000 };
-    fr_tokens p = prompt_of(9, 12), *prompts = calloc(TEXTS, sizeof *prompts),
+    fr_tokens p = made_prompt(VOCAB, 9, 12), *prompts = calloc(TEXTS, sizeof *prompts),
               *out = calloc(TEXTS, sizeof *out);
     fr_generate_opts o = {
         .sampling = {.temperature = 1.25f, .seed = 8}, .most = 4, .past_end = true};
@@ -301,7 +270,7 @@ static void test_distribution(void **state) {
     assert_true(bins > 20);
     if (chi > bins + 4 * sqrt(2.0 * bins)) fail_msg("chi-square %.1f over %d tokens", chi, bins);
     fr_generator_free(g);
-    free_all(out, TEXTS);
+    free_tokens(out, TEXTS);
     free(out);
     free(prompts);
     fr_free(p.ids);
@@ -311,7 +280,7 @@ static void test_distribution(void **state) {
 
 static void test_keep(void **state) {
     (void)state;
-    fr_tokens p = prompt_of(4, 100), said = {0}, more = {0}, again = {0};
+    fr_tokens p = made_prompt(VOCAB, 4, 100), said = {0}, more = {0}, again = {0};
     fr_generate_opts o = greedy;
     o.keep = true;
     fr_generator *g = open_with(FLOATS, 1, 64, pool, -1);
@@ -361,7 +330,7 @@ static void test_fork(void **state) {
     (void)state;
     for (int which = FLOATS; which <= BITS; which++) {
         fr_engine *e = open_engine(which, 0);
-        fr_tokens t = prompt_of(1, 200), u = prompt_of(2, 200);
+        fr_tokens t = made_prompt(VOCAB, 1, 200), u = made_prompt(VOCAB, 2, 200);
         float x[VOCAB], y[VOCAB];
         int32_t a, b, c;
         ok(fr_engine_open(e, 0, &a));
@@ -395,7 +364,7 @@ static void test_fork(void **state) {
 static void test_refuse(void **state) {
     (void)state;
     fr_engine *e = open_engine(FLOATS, 100);
-    fr_tokens t = prompt_of(1, 120);
+    fr_tokens t = made_prompt(VOCAB, 1, 120);
     int32_t s;
     ok(fr_engine_open(e, 0, &s));
     fr_feed f[2] = {{.sequence = s, .ids = t.ids, .count = 101, .wanted = 1}};
@@ -434,12 +403,10 @@ static int make(void **state) {
 }
 
 static int clean(void **state) {
-    char command[600];
     (void)state;
     for (int i = 0; i < MODELS; i++) fr_model_close(&models[i]);
     fr_pool_free(pool);
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    return system(command);
+    return remove_folder(root);
 }
 
 int main(void) {
