@@ -18,15 +18,6 @@ typedef struct fr_quantize_call {
     fr_quantizing o;
 } fr_quantize_call;
 
-/* Texts of ids, one behind the other. */
-typedef struct fr_texts {
-    fr_tokens ids;
-    int32_t *length;
-    int32_t *given; /* so many of them are given, not foretold */
-    size_t count, cap, given_cap;
-} fr_texts;
-void fr_texts_free(fr_texts *t);
-
 /* Texts to calibrate on and, apart from them, texts to measure on. */
 fr_status fr_quantize_texts(const fr_quantize_call *c, const fr_model *m, fr_texts *calibrate,
                             fr_texts *measure);

@@ -9,39 +9,22 @@
 
 enum { ROOM = 4096, MOST_TEXT = 1 << 30 };
 
-void fr_texts_free(fr_texts *t) {
-    fr_free(t->ids.ids);
-    fr_free(t->length);
-    fr_free(t->given);
-    *t = (fr_texts){0};
-}
-
-/* What was added to the ids since `first` is a text. */
-static fr_status end_text(fr_texts *t, size_t first, size_t given) {
-    FR_TRY(fr_grow((void **)&t->length, &t->cap, t->count + 1, sizeof *t->length));
-    FR_TRY(fr_grow((void **)&t->given, &t->given_cap, t->count + 1, sizeof *t->given));
-    t->length[t->count] = (int32_t)(t->ids.count - first);
-    t->given[t->count++] = (int32_t)given;
-    return FR_OK;
-}
-
 static fr_status add_ids(fr_texts *t, const int32_t *ids, size_t count) {
-    size_t first = t->ids.count;
     for (size_t i = 0; i < count; i++) FR_TRY(fr_tokens_add(&t->ids, ids[i]));
-    return end_text(t, first, 0);
+    return fr_texts_end(t, 0);
 }
 
 /* ---- lines of the world ---- */
 
 static fr_status add_line(const fr_tokenizer *k, const fr_line *l, int64_t most, fr_texts *t) {
-    size_t first = t->ids.count, prompt = (size_t)l->prompt;
+    const size_t prompt = (size_t)l->prompt;
     if (fr_tokenizer_bos(k) >= 0) FR_TRY(fr_tokens_add(&t->ids, fr_tokenizer_bos(k)));
     FR_TRY(fr_tokenizer_encode(k, l->text, prompt, 0, &t->ids));
-    size_t given = t->ids.count - first;
+    size_t given = t->ids.count - t->ended;
     FR_TRY(fr_tokenizer_encode(k, l->text + prompt, (size_t)l->bytes - prompt, 0, &t->ids));
     if (fr_tokenizer_eos(k) >= 0) FR_TRY(fr_tokens_add(&t->ids, fr_tokenizer_eos(k)));
-    if ((int64_t)(t->ids.count - first) <= most) return end_text(t, first, given);
-    t->ids.count = first;
+    if ((int64_t)(t->ids.count - t->ended) <= most) return fr_texts_end(t, given);
+    t->ids.count = t->ended;
     return FR_OK;
 }
 
@@ -143,77 +126,15 @@ fr_status fr_quantize_texts(const fr_quantize_call *c, const fr_model *m, fr_tex
 
 /* ---- weighing ---- */
 
-typedef struct place {
-    int32_t length, given;
-    int64_t at;
-} place;
-
-static int by_length(const void *a, const void *b) {
-    const place *x = a, *y = b;
-    if (x->length != y->length) return x->length < y->length ? -1 : 1;
-    return x->at < y->at ? -1 : 1;
-}
-
-typedef struct weighing {
-    fr_weigher *w;
-    const fr_texts *t;
-    place *place;
-    int32_t *ids, *target[FR_WEIGHER_SETS];
-} weighing;
-
-static fr_status weigh_rows(const weighing *w, const place *p, int64_t rows, int64_t width,
-                            fr_surprise *const sum[FR_WEIGHER_SETS]) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < width; i++) {
-            const int32_t *ids = w->t->ids.ids + p[r].at, n = p[r].length;
-            int64_t to = r * width + i;
-            bool counts = i + 1 < n, given = i + 1 < p[r].given;
-            w->ids[to] = ids[FR_MIN(i, (int64_t)n - 1)];
-            w->target[0][to] = counts && given ? ids[i + 1] : -1;
-            w->target[1][to] = counts && !given ? ids[i + 1] : -1;
-        }
-    const int32_t *const target[] = {w->target[0], w->target[1]};
-    return fr_weigher_add(w->w, rows, width, w->ids, target, sum);
-}
-
-static fr_status weigh_all(const weighing *w, int64_t room, fr_surprise *const sum[2]) {
-    int64_t at = 0;
-    for (size_t i = 0; i < w->t->count; at += w->t->length[i++])
-        w->place[i] = (place){w->t->length[i], w->t->given[i], at};
-    qsort(w->place, w->t->count, sizeof *w->place, by_length);
-    for (size_t i = 0, end; i < w->t->count; i = end) {
-        int64_t width = 0;
-        for (end = i; end < w->t->count; end++) {
-            int64_t wide = (int64_t)fr_round_up((size_t)w->place[end].length, 16);
-            if (width && wide * (int64_t)(end - i + 1) > room) break;
-            width = wide;
-        }
-        FR_TRY(fr_interrupt_check());
-        FR_TRY(weigh_rows(w, w->place + i, (int64_t)(end - i), width, sum));
-    }
-    return FR_OK;
-}
-
 fr_status fr_quantize_weigh(const fr_model *m, const fr_texts *t, fr_pool *pool, fr_surprise *whole,
                             fr_surprise *answers) {
-    int64_t longest = 16;
-    for (size_t i = 0; i < t->count; i++)
-        longest = FR_MAX_OF(longest, (int64_t)fr_round_up((size_t)t->length[i], 16));
-    int64_t room = FR_MAX_OF(longest, (int64_t)ROOM);
-    weighing w = {.t = t};
+    const int64_t longest = fr_texts_width(t), room = FR_MAX_OF(longest, (int64_t)ROOM);
+    fr_weigher *w;
     fr_surprise given = {0};
     *whole = *answers = (fr_surprise){0};
-    FR_TRY(fr_weigher_new(m, m->pages, longest, room, pool, &w.w));
-    w.place = fr_alloc_array(FR_MEM_OTHER, t->count + 1, sizeof *w.place);
-    w.ids = fr_alloc_array(FR_MEM_OTHER, 3 * (size_t)room, sizeof *w.ids);
-    fr_status st = w.place && w.ids ? FR_OK : FR_NOMEM;
-    if (!st) {
-        w.target[0] = w.ids + room, w.target[1] = w.ids + 2 * room;
-        st = weigh_all(&w, room, (fr_surprise *[]){&given, answers});
-    }
-    fr_weigher_free(w.w);
-    fr_free(w.place);
-    fr_free(w.ids);
+    FR_TRY(fr_weigher_new(m, m->pages, longest, room, pool, &w));
+    fr_status st = fr_weigher_texts(w, t, (fr_surprise *[]){&given, answers});
+    fr_weigher_free(w);
     *whole = *answers;
     whole->nats += given.nats, whole->tokens += given.tokens;
     return st;

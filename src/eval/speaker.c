@@ -5,9 +5,6 @@
  * in training. */
 #include "eval/eval.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "model/model.h"
 #include "text/text.h"
 
@@ -21,7 +18,6 @@ typedef struct model_speaker {
     fr_tokenizer *tokenizer;
     fr_generator *generator;
     fr_weigher *weigher;
-    int32_t tokens[TOKENS], target[FR_WEIGHER_SETS][TOKENS];
 } model_speaker;
 
 static void close_model(void *self) {
@@ -76,75 +72,27 @@ static fr_status say(void *self, const fr_line *lines, size_t count, const fr_sa
 
 /* ---- weighing ---- */
 
-typedef struct document {
-    fr_tokens ids;
-    size_t prompt; /* <bos> among them */
-} document;
-
-static fr_status encode_document(const model_speaker *m, const fr_line *l, document *out) {
-    FR_TRY(encode_prompt(m, l, &out->ids));
-    out->prompt = out->ids.count;
+static fr_status add_document(const model_speaker *m, const fr_line *l, fr_texts *t) {
+    FR_TRY(encode_prompt(m, l, &t->ids));
+    const size_t prompt = t->ids.count - t->ended; /* <bos> among them */
     FR_TRY(fr_tokenizer_encode(m->tokenizer, l->text + l->prompt, (size_t)(l->bytes - l->prompt), 0,
-                               &out->ids));
-    return fr_tokens_add(&out->ids, fr_tokenizer_eos(m->tokenizer));
-}
-
-/* The two parts of a document, each with targets of its own: -1 where a token does not count. */
-enum { PROMPT, REST, PARTS = FR_WEIGHER_SETS };
-
-static void fill_row(model_speaker *m, const document *d, int64_t row, int64_t width) {
-    int64_t n = (int64_t)d->ids.count, prompt = (int64_t)d->prompt;
-    for (int64_t i = 0; i < width; i++) {
-        int64_t at = row * width + i, next = i + 1;
-        m->tokens[at] = d->ids.ids[FR_MIN(i, n - 1)];
-        m->target[PROMPT][at] = m->target[REST][at] = -1;
-        if (next < n) m->target[next < prompt ? PROMPT : REST][at] = d->ids.ids[next];
-    }
-}
-
-static fr_status weigh_rows(model_speaker *m, const document *d, int64_t rows, int64_t width,
-                            fr_surprise *const sum[PARTS]) {
-    const int32_t *const target[PARTS] = {m->target[PROMPT], m->target[REST]};
-    for (int64_t r = 0; r < rows; r++) fill_row(m, &d[r], r, width);
-    return fr_weigher_add(m->weigher, rows, width, m->tokens, target, sum);
-}
-
-static int by_length(const void *a, const void *b) {
-    const document *x = a, *y = b;
-    return (x->ids.count > y->ids.count) - (x->ids.count < y->ids.count);
-}
-
-/* Documents of about the same length share a run; widths are rounded, so that few plans serve all. */
-static fr_status weigh_documents(model_speaker *m, document *d, size_t count,
-                                 fr_surprise *sum[PARTS]) {
-    qsort(d, count, sizeof *d, by_length);
-    for (size_t i = 0, end; i < count; i = end) {
-        int64_t width = 0;
-        for (end = i; end < count; end++) {
-            int64_t wide = (int64_t)fr_round_up(d[end].ids.count, 16);
-            if (wide > TOKENS)
-                return fr_fail(FR_INVALID, "A line of %zu tokens is too long.", d[end].ids.count);
-            if (wide * (int64_t)(end - i + 1) > TOKENS) break;
-            width = wide;
-        }
-        FR_TRY(weigh_rows(m, d + i, (int64_t)(end - i), width, sum));
-    }
-    return FR_OK;
+                               &t->ids));
+    FR_TRY(fr_tokens_add(&t->ids, fr_tokenizer_eos(m->tokenizer)));
+    return fr_texts_end(t, prompt);
 }
 
 static fr_status weigh(void *self, const fr_line *lines, size_t count, fr_surprise *prompts,
                        fr_surprise *rest) {
-    model_speaker *m = self;
-    document *d = fr_alloc(FR_MEM_OTHER, count * sizeof *d);
-    fr_status st = d ? FR_OK : FR_NOMEM;
+    const model_speaker *m = self;
+    fr_texts t = {0};
+    fr_status st = FR_OK;
     for (size_t i = 0; i < count && !st; i++) {
-        st = encode_document(m, &lines[i], &d[i]);
+        st = add_document(m, &lines[i], &t);
         prompts->bytes += lines[i].prompt;
         rest->bytes += lines[i].bytes - lines[i].prompt;
     }
-    if (!st) st = weigh_documents(m, d, count, (fr_surprise *[]){prompts, rest});
-    for (size_t i = 0; d && i < count; i++) fr_free(d[i].ids.ids);
-    fr_free(d);
+    if (!st) st = fr_weigher_texts(m->weigher, &t, (fr_surprise *[]){prompts, rest});
+    fr_texts_free(&t);
     return st;
 }
 

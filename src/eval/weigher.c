@@ -161,6 +161,10 @@ fr_status fr_weigher_add(fr_weigher *w, int64_t rows, int64_t width, const int32
     return FR_OK;
 }
 
+int64_t fr_weigher_room(const fr_weigher *w) {
+    return w->room;
+}
+
 double fr_surprise_a_token(fr_surprise s) {
     return s.tokens ? exp(s.nats / (double)s.tokens) : 0;
 }

@@ -6,6 +6,7 @@
 #define FR_EVAL_WEIGHER_H
 
 #include "model/model.h"
+#include "text/text.h"
 
 /* How (un)expected texts were, over all tokens that count. */
 typedef struct fr_surprise {
@@ -25,6 +26,29 @@ enum { FR_WEIGHER_SETS = 2 };
 fr_status fr_weigher_add(fr_weigher *w, int64_t rows, int64_t width, const int32_t *ids,
                          const int32_t *const target[FR_WEIGHER_SETS],
                          fr_surprise *const sum[FR_WEIGHER_SETS]);
+
+int64_t fr_weigher_room(const fr_weigher *w);
+
+/* ---- many texts ---- */
+
+/* Texts of ids, one behind the other. */
+typedef struct fr_texts {
+    fr_tokens ids;
+    int32_t *length;
+    int32_t *given; /* so many of them are given, not foretold */
+    size_t count, cap, given_cap;
+    size_t ended; /* ids of all texts so far */
+} fr_texts;
+/* The ids that were added since the last text are one; none are none. */
+fr_status fr_texts_end(fr_texts *t, size_t given);
+void fr_texts_free(fr_texts *t);
+/* The tokens of a row that holds the longest. */
+int64_t fr_texts_width(const fr_texts *t);
+
+/* Each id but the first of a text is foretold: what is given adds to sum[0], the rest to sum[1]. No text may be longer
+ * than the weigher has room for. */
+fr_status fr_weigher_texts(fr_weigher *w, const fr_texts *t,
+                           fr_surprise *const sum[FR_WEIGHER_SETS]);
 
 /* e to the nats a token (or a byte); 0 where there are none. */
 double fr_surprise_a_token(fr_surprise s);
