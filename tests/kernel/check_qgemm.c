@@ -1,12 +1,13 @@
 /* check_qgemm.c: products with weights in few bits against the plain C tile, bit for bit where the meaning
- * is one order of operations (all but W4A16 and FP8). The panels of two tables differ in width: both are
+ * is one order of operations (all but those with rows of 16 bits, and FP8). The panels of two tables differ in width: both are
  * filled from the same weights, and compared column by column. */
 #include "check.h"
 
 static const char *const kind_names[FR_Q_KINDS] = {
-    [FR_Q_W8A8] = "w8a8", [FR_Q_W4A8] = "w4a8",   [FR_Q_W4A8_G128] = "w4a8_g128",
-    [FR_Q_W4A4] = "w4a4", [FR_Q_NVFP4] = "nvfp4", [FR_Q_W4A16] = "w4a16",
-    [FR_Q_FP8] = "fp8",
+    [FR_Q_W8A8] = "w8a8",   [FR_Q_W4A8] = "w4a8",           [FR_Q_W4A8_G128] = "w4a8_g128",
+    [FR_Q_W4A4] = "w4a4",   [FR_Q_NVFP4] = "nvfp4",         [FR_Q_W4A16] = "w4a16",
+    [FR_Q_FP8] = "fp8",     [FR_Q_W4A16_OFF] = "w4a16_off", [FR_Q_W6A16] = "w6a16",
+    [FR_Q_W8A16] = "w8a16",
 };
 
 typedef enum fill { RANDOM, HIGH, LOW, OPPOSED, ZERO_SCALES, EVERY, FILLS } fill;
@@ -18,7 +19,7 @@ typedef struct problem {
     fr_qkind kind;
     int64_t k;
     int32_t group;
-    bool bf16_scales, e5m2;
+    bool bf16_scales, e5m2, halves;
     uint8_t *code; /* [FR_Q_MAX_NR][padded] */
     fr_qpanel shape;
     uint8_t *scales, *zeros; /* [groups][FR_Q_MAX_NR], as wide as the kind has them */
@@ -30,7 +31,8 @@ typedef struct problem {
 
 static unsigned range_of(fr_qkind kind, unsigned *low) {
     *low = kind == FR_Q_W8A8 || kind == FR_Q_W4A4;
-    return kind == FR_Q_W8A8 ? 255 : kind == FR_Q_FP8 ? 256 : *low ? 15 : 16;
+    if (kind == FR_Q_W6A16) return 64;
+    return kind == FR_Q_W8A8 ? 255 : kind == FR_Q_FP8 || kind == FR_Q_W8A16 ? 256 : *low ? 15 : 16;
 }
 
 static uint8_t random_code(const problem *p, fill how, int64_t k) {
@@ -77,7 +79,11 @@ static void make_scales(problem *p, fill how) {
             p->scales[i] = (uint8_t)(none ? 0 : r % 0x7f);
         else if (width == 2)
             memcpy(p->scales + 2 * i, &half, 2);
-        if (p->kind == FR_Q_W4A8_G128) {
+        if (p->kind == FR_Q_W4A16_OFF ||
+            p->kind == FR_Q_W6A16) { /* offset, or scale, of either sign */
+            uint16_t z = (uint16_t)(none ? 0 : (r >> 8 & 1) << 15 | (0x2000 + (r >> 9) % 0x1c00));
+            memcpy(p->zeros + 2 * i, &z, 2);
+        } else if (p->kind == FR_Q_W4A8_G128) {
             int16_t z = how == HIGH  ? 240
                         : how == LOW ? -128
                                      : (int16_t)((int)(r >> 8) % 369 - 128);
@@ -111,7 +117,7 @@ static void make_rows(problem *p, fr_rows_kind rows_kind, fill how, const fr_ker
 
 static void *make_panel(const problem *p, int nr, int first, fr_qpanel *out) {
     fr_qpanel_of(p->kind, nr, p->k, p->group, nr, out);
-    out->bf16_scales = p->bf16_scales, out->e5m2 = p->e5m2;
+    out->bf16_scales = p->bf16_scales, out->e5m2 = p->e5m2, out->halves = p->halves;
     uint8_t *b = check_alloc(out->bytes + 64);
     b += -(uintptr_t)b & 63;
     memset(b, 0, out->bytes);
@@ -120,7 +126,11 @@ static void *make_panel(const problem *p, int nr, int first, fr_qpanel *out) {
         for (int64_t k = 0; k < padded; k++) {
             int shift;
             size_t at = fr_qpanel_code(out, j, k, &shift);
-            b[at] = (uint8_t)(b[at] | p->code[(first + j) * padded + k] << shift);
+            unsigned code = p->code[(first + j) * padded + k];
+            b[at] = (uint8_t)(b[at] | (p->kind == FR_Q_W6A16 ? code & 15 : code) << shift);
+            if (p->kind != FR_Q_W6A16) continue;
+            at = fr_qpanel_high(out, j, k, &shift);
+            b[at] = (uint8_t)(b[at] | (code >> 4) << shift);
         }
         size_t ws = out->scale_bytes / (size_t)nr, wz = out->zero_bytes / (size_t)nr;
         for (int64_t g = 0; g < out->groups; g++) {
@@ -165,7 +175,7 @@ static void compare(const fr_kernels *t, const fr_kernels *ref, const problem *p
     float *got = aligned((size_t)rows * lds * 4), *want = aligned(rlds * 4);
     for (size_t i = 0; i < (size_t)rows * lds; i++) got[i] = 123.0f;
     run_tile(t, p, &panel, b, rows, 0, cut, finish, got, lds);
-    bool exact = p->kind != FR_Q_W4A16 && p->kind != FR_Q_FP8;
+    bool exact = !fr_qkind_a16(p->kind) && p->kind != FR_Q_FP8;
     for (int first = 0; first < nr; first += rnr) {
         const void *rb = make_panel(p, rnr, first, &rpanel);
         for (int i = 0; i < rows; i++) {
@@ -193,7 +203,9 @@ static void compare(const fr_kernels *t, const fr_kernels *ref, const problem *p
 
 static problem make(fr_qkind kind, fr_rows_kind rows_kind, int64_t k, int32_t group, fill how,
                     bool other, const fr_kernels *ref) {
-    problem p = {.kind = kind, .k = k, .group = group, .bf16_scales = other, .e5m2 = other};
+    problem p = {.kind = kind, .k = k, .group = group, .e5m2 = other};
+    p.bf16_scales = other && kind <= FR_Q_FP8, p.halves = other && kind == FR_Q_W6A16;
+    if (kind > FR_Q_FP8) p.group = group = 32;
     fr_qpanel_of(kind, FR_Q_MAX_NR, k, group, FR_Q_MAX_NR, &p.shape);
     int64_t padded = p.shape.groups * p.shape.group;
     p.code = check_alloc((size_t)(FR_Q_MAX_NR * padded));
@@ -238,6 +250,7 @@ static void run(const fr_kernels *t, const fr_kernels *ref) {
             check_kind_of(t, ref, FR_Q_W4A4, rows, 0, true);
         }
         if (kind == FR_Q_FP8) check_kind_of(t, ref, FR_Q_FP8, rows, 0, true);
+        if (kind == FR_Q_W6A16) check_kind_of(t, ref, FR_Q_W6A16, rows, 0, true);
         if (kind == FR_Q_W4A16) {
             check_kind_of(t, ref, FR_Q_W4A16, rows, 32, false);
             check_kind_of(t, ref, FR_Q_W4A16, rows, 64, true);
@@ -273,7 +286,7 @@ static void bench(const fr_kernels *t) {
                 arg.q.lds = (size_t)nr, arg.q.sum = aligned((size_t)mr * arg.q.lds * 4);
                 char name[64];
                 snprintf(name, sizeof name, "qgemm.%s rows=%d", kind_names[kind], rows);
-                bool bf16 = kind == FR_Q_W4A16 || kind == FR_Q_FP8;
+                bool bf16 = fr_qkind_a16((fr_qkind)kind) || kind == FR_Q_FP8;
                 check_bench(name, bf16 ? CHECK_BF16 : CHECK_INT8, 2.0 * rows * nr * 2048,
                             (double)panel.bytes, once, &arg);
                 check_end();

@@ -17,8 +17,14 @@ static float weight(const fr_qpanel *p, const uint8_t *b, int j, int64_t k) {
     int shift;
     unsigned byte = b[fr_qpanel_code(p, j, k, &shift)];
     if (p->kind == FR_Q_W8A8) return (float)byte;
+    if (p->kind == FR_Q_W8A16) return (float)(int8_t)byte;
     if (p->kind == FR_Q_FP8) return p->e5m2 ? small_from_e5m2(byte) : small_from_e4m3(byte);
     unsigned code = byte >> shift & 15;
+    if (p->kind == FR_Q_W4A16_OFF) return (float)code - 8;
+    if (p->kind == FR_Q_W6A16) {
+        byte = b[fr_qpanel_high(p, j, k, &shift)];
+        return (float)(code | (byte >> shift & 3) << 4) - 32;
+    }
     return (float)(p->kind == FR_Q_NVFP4 ? doubled[code] : code);
 }
 
@@ -27,12 +33,16 @@ static float code(const fr_qrow *r, const char *a, int64_t k) {
     return small_from_bf16(((const uint16_t *)a)[k]);
 }
 
-/* A_g of row a and column j: exact, but for W4A16 and FP8. */
-static float group_sum(const fr_qtile *t, const char *a, int j, int64_t g) {
+static float sum_of(const fr_qtile *t, const char *a, int j, int64_t k, int64_t count) {
     float sum = 0; /* whole numbers below 2^24 for the integer kinds */
-    for (int64_t k = g * t->panel->group; k < (g + 1) * t->panel->group; k++)
+    for (int64_t end = k + count; k < end; k++)
         sum += code(t->row, a, k) * weight(t->panel, t->b, j, k);
     return sum;
+}
+
+/* A_g of row a and column j: exact, but for W.A16 and FP8. */
+static float group_sum(const fr_qtile *t, const char *a, int j, int64_t g) {
+    return sum_of(t, a, j, g * t->panel->group, t->panel->group);
 }
 
 static int32_t int_sum(const fr_qtile *t, const char *a, int j, int64_t g, int32_t sum) {
@@ -45,10 +55,27 @@ static int32_t int_sum(const fr_qtile *t, const char *a, int j, int64_t g, int32
     return sum + in_group * b[p->scales + at] + less * ((const int16_t *)(b + p->zeros))[at];
 }
 
+/* Of the kinds with an offset, or with scales of halves. */
+static float offset_sum(const fr_qtile *t, const char *a, int j, int64_t g, float sum) {
+    const fr_qpanel *p = t->panel;
+    const uint8_t *b = t->b;
+    size_t at = (size_t)g * (size_t)p->nr + (size_t)j;
+    float s = small_from_f16(((const uint16_t *)(b + p->scales))[at]);
+    if (p->kind == FR_Q_W8A16) return fmaf(group_sum(t, a, j, g), s, sum);
+    float second = small_from_f16(((const uint16_t *)(b + p->zeros))[at]);
+    if (!p->halves) {
+        sum = fmaf(second, ((const float *)(a + t->row->less))[g], sum);
+        return fmaf(group_sum(t, a, j, g), s, sum);
+    }
+    sum = fmaf(sum_of(t, a, j, g * 32, 16), s, sum);
+    return fmaf(sum_of(t, a, j, g * 32 + 16, 16), second, sum);
+}
+
 static float float_sum(const fr_qtile *t, const char *a, int j, int64_t g, float sum) {
     const fr_qpanel *p = t->panel;
     const uint8_t *b = t->b;
     size_t at = (size_t)g * (size_t)p->nr + (size_t)j;
+    if (p->kind > FR_Q_FP8) return offset_sum(t, a, j, g, sum);
     float in_group = group_sum(t, a, j, g);
     if (p->kind == FR_Q_W4A16) {
         float less = ((const float *)(a + t->row->less))[g], zero = b[p->zeros + at];
@@ -91,7 +118,7 @@ static void finish_ref(const fr_qtile *t) {
     const fr_qpanel *p = t->panel;
     const float *scale = (const float *)((const char *)t->b + p->column_scale);
     const float *zero = (const float *)((const char *)t->b + p->column_zero);
-    if (p->kind == FR_Q_W4A4 || p->kind == FR_Q_W4A16) return;
+    if (p->kind == FR_Q_W4A4 || fr_qkind_a16(p->kind)) return;
     for (int i = 0; i < t->rows; i++) {
         const char *a = (const char *)t->a + (size_t)i * t->lda;
         int32_t *sum = (int32_t *)t->sum + (size_t)i * t->lds, start = 0;

@@ -33,7 +33,7 @@ static void FR_NAME(zero_row)(const int32_t *sum, const float *scale, const floa
 
 static void FR_NAME(finish)(const fr_qtile *t) {
     const fr_qpanel *p = t->panel;
-    if (p->kind == FR_Q_W4A4 || p->kind == FR_Q_W4A16) return;
+    if (p->kind == FR_Q_W4A4 || fr_qkind_a16(p->kind)) return;
     const float *scale = (const float *)((const char *)t->b + p->column_scale);
     const float *zero = (const float *)((const char *)t->b + p->column_zero);
     const char *a = t->a;
