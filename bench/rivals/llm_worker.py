@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-KINDS = {"bf16": 0, "f16": 1, "8": 2, "4": 3}
+KINDS = {"bf16": 0, "f16": 1, "f32": 2, "8": 3, "4": 4}
 
 
 def token_of(i):

@@ -64,7 +64,8 @@ typedef enum fr_rows_kind {
 typedef enum fr_kv_kind {
     FR_KV_BF16 = 0,
     FR_KV_F16,
-    FR_KV_8, /* value = code * scale + offset: the offset is the least value, rounded down */
+    FR_KV_F32, /* as computed in f32: twice the memory, nothing rounded */
+    FR_KV_8,   /* value = code * scale + offset: the offset is the least value, rounded down */
     FR_KV_4,
     FR_KV_8_QOQ, /* value = code * scale - scale * offset: the bytes of QServe's pages */
     FR_KV_4_QOQ,
@@ -235,8 +236,8 @@ FR_API size_t fr_kv_page_bytes(fr_kv_kind kind, int32_t heads, int32_t dim);
 
 /* Puts x [batch, tokens, heads, dim] into pages, a state u8 [pages, bytes of a page]: row i of sequence b
  * becomes token (start[b] + i) % 64 of page table[b][(start[b] + i) / 64]. table i32 [batch, most pages],
- * start i32 [batch]. NaN is kept as 0, and what is beyond the largest value of the kind (65504; in bf16 the
- * largest finite one) as that. Returns the new state. */
+ * start i32 [batch]. NaN is kept as 0, and what is beyond the largest value of the kind (65504; in bf16
+ * and f32 the largest finite one) as that. Returns the new state. */
 FR_API fr_val fr_kv_write(fr_graph *g, fr_val pages, fr_val x, fr_val table, fr_val start,
                           fr_kv_kind kind);
 

@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/perplexity.h"
+#include "cli/run_memory.h"
 
 typedef struct ask {
     const char *model, *json;
@@ -265,8 +266,8 @@ static int take(ask *a, int c, const char *word) {
         return fr_cli_usage("eval", "\"%s\" is no number of chunks from 1 to 10^9", word);
     case 'K':
         a->text.kv = word;
-        if (fr_kv_of_word(word, &(fr_kv_kind){0})) return 0;
-        return fr_cli_usage("eval", "--kv is bf16, f16, 8 or 4, not \"%s\"", word);
+        if (fr_cli_kv(word, &(fr_kv_kind){0})) return 0;
+        return fr_cli_usage("eval", "--kv is f32, bf16, f16, 8 or 4, not \"%s\"", word);
     default: a->json = word; return 0;
     }
 }
@@ -321,8 +322,8 @@ const fr_command fr_command_eval = {
         "                     as papers on quantized models count it (WikiText-2: 2048 tokens)\n"
         "  --context N        tokens of a chunk (default: 2048, or the model's context if less)\n"
         "  --chunks N         only the first N\n"
-        "  --kv KIND          keys and values in bf16, f16, 8 or 4 bits (default: as the model "
-        "says)\n"
+        "  --kv KIND          keys and values in f32, bf16, f16, 8 or 4 bits (default: as the "
+        "model says)\n"
         "  --accuracy         beside --perplexity: the questions of the world, too\n"
         "  --json FILE        write the scores, stories and failures there, too\n\n"
         "examples:\n"

@@ -5,20 +5,9 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/run_memory.h"
 
 enum { MOST_TEXT = 1 << 30 };
-
-static const char *const words[] = {
-    [FR_KV_BF16] = "bf16", [FR_KV_F16] = "f16", [FR_KV_8] = "8", [FR_KV_4] = "4"};
-
-bool fr_kv_of_word(const char *word, fr_kv_kind *out) {
-    for (size_t i = 0; i < FR_COUNT(words); i++)
-        if (!strcmp(word, words[i])) {
-            *out = (fr_kv_kind)i;
-            return true;
-        }
-    return false;
-}
 
 static fr_status read_ids(const fr_weighing *w, const fr_model *m, fr_tokens *ids, int64_t *bytes) {
     fr_tokenizer *t;
@@ -73,7 +62,7 @@ static fr_status weigh(fr_weighing *w, const fr_model *m) {
     fr_perplexity p;
     int64_t bytes;
     fr_kv_kind kind = m->pages;
-    if (w->kv) fr_kv_of_word(w->kv, &kind);
+    if (w->kv) fr_cli_kv(w->kv, &kind);
     FR_TRY(fr_cli_pool(&pool));
     fr_status st = read_ids(w, m, &ids, &bytes);
     if (!st) {
@@ -87,7 +76,7 @@ static fr_status weigh(fr_weighing *w, const fr_model *m) {
     }
     fr_free(ids.ids);
     FR_TRY(st);
-    const char *kv = kind < (fr_kv_kind)FR_COUNT(words) ? words[kind] : "pages of QServe";
+    const char *word = fr_cli_kv_word(kind), *kv = word ? word : "pages of QServe";
     print(w, kv, &p);
     return w->json ? write_json(w, kv, &p) : FR_OK;
 }

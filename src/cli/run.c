@@ -336,7 +336,7 @@ static int take(call *c, int option, const char *word) {
     case 'K':
         c->kv = word;
         if (!fr_cli_kv(word, &(fr_kv_kind){0}))
-            return fr_cli_usage("run", "--kv is bf16, f16, 8 or 4, not \"%s\"", word);
+            return fr_cli_usage("run", "--kv is f32, bf16, f16, 8 or 4, not \"%s\"", word);
         break;
     case 'C': c->chat = true; break;
     case 'R': c->chat = false; break;
@@ -415,8 +415,8 @@ const fr_command fr_command_run = {
         "      --drafter MODEL  a smaller model with the same tokens guesses, 4 ahead where "
         "--drafts\n"
         "                       says nothing else\n"
-        "      --kv KIND        keys and values in bf16, f16, 8 or 4 bits (default: as the model\n"
-        "                       says, else bf16)\n"
+        "      --kv KIND        keys and values in f32, bf16, f16, 8 or 4 bits (default: as the\n"
+        "                       model says, else bf16)\n"
         "      --stats          on standard error: tokens a second, for the prompt and after it,\n"
         "                       and memory\n\n" FR_SAMPLING_HELP "\nexamples:\n"
         "  frugal run -p \"There are two red circles and a blue star. How many circles are "

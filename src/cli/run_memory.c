@@ -10,14 +10,23 @@
 
 static size_t most;
 
+static const char *const words[] = {[FR_KV_BF16] = "bf16",
+                                    [FR_KV_F16] = "f16",
+                                    [FR_KV_F32] = "f32",
+                                    [FR_KV_8] = "8",
+                                    [FR_KV_4] = "4"};
+
 bool fr_cli_kv(const char *word, fr_kv_kind *out) {
-    static const char *const words[] = {"bf16", "f16", "8", "4"};
     for (size_t i = 0; i < FR_COUNT(words); i++)
         if (!strcmp(word, words[i])) {
             *out = (fr_kv_kind)i;
             return true;
         }
     return false;
+}
+
+const char *fr_cli_kv_word(fr_kv_kind kind) {
+    return kind < (fr_kv_kind)FR_COUNT(words) ? words[kind] : NULL;
 }
 
 void fr_cli_memory_look(void) {

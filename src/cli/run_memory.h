@@ -4,8 +4,9 @@
 
 #include "text/text.h"
 
-/* A word for how keys and values are kept: bf16, f16, 8, 4. */
+/* A word for how keys and values are kept: bf16, f16, f32, 8, 4. */
 bool fr_cli_kv(const char *word, fr_kv_kind *out);
+const char *fr_cli_kv_word(fr_kv_kind kind); /* NULL: no word of ours */
 
 /* The most memory of the process so far that is no mapped file: called now and then, since the system keeps no peak
  * of it. */

@@ -8,11 +8,12 @@
  * zero 1 and code 0. */
 #include "format/kv.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "tensor/tensor.h"
 
-static const int kind_bits[FR_KV_KINDS] = {16, 16, 8, 4, 8, 4};
+static const int kind_bits[FR_KV_KINDS] = {16, 16, 32, 8, 4, 8, 4};
 
 fr_status fr_kv_layout_of(fr_kv_kind kind, int32_t heads, int32_t dim, fr_kv_layout *out) {
     *out = (fr_kv_layout){0};
@@ -123,10 +124,17 @@ static void write_codes(const fr_kv_layout *l, uint8_t *page, int head, int toke
 
 /* ---- pages ---- */
 
+/* Of values that are no codes. */
+static fr_dtype type_of(fr_kv_kind kind) {
+    return kind == FR_KV_F32 ? FR_F32 : kind == FR_KV_F16 ? FR_F16 : FR_BF16;
+}
+
 fr_status fr_kv_page_write(const fr_kv_layout *l, void *page, int token, const float *x) {
     if (token < 0 || token >= FR_KV_TOKENS)
         return fr_fail(FR_INVALID, "A page has no token %d: it holds 0 to 63.", token);
-    float most = l->kind == FR_KV_BF16 ? 0x1.fep127f : 65504.0f;
+    const float most = l->kind == FR_KV_F32    ? FLT_MAX
+                       : l->kind == FR_KV_BF16 ? 0x1.fep127f
+                                               : 65504.0f;
     for (int64_t i = 0; i < (int64_t)l->heads * l->dim; i++)
         if (!(fabsf(x[i]) <= most))
             return fr_fail(FR_INVALID,
@@ -139,7 +147,7 @@ fr_status fr_kv_page_write(const fr_kv_layout *l, void *page, int token, const f
             continue;
         }
         uint8_t *row = (uint8_t *)page + ((size_t)h * FR_KV_TOKENS + (size_t)token) * l->row;
-        FR_TRY(fr_encode(l->kind == FR_KV_F16 ? FR_F16 : FR_BF16, from, (size_t)l->dim, row));
+        FR_TRY(fr_encode(type_of(l->kind), from, (size_t)l->dim, row));
     }
     return FR_OK;
 }
@@ -167,7 +175,6 @@ void fr_kv_page_read(const fr_kv_layout *l, const void *page, int head, int toke
             continue;
         }
         size_t at = ((size_t)head * FR_KV_TOKENS + (size_t)t) * l->row;
-        fr_decode(l->kind == FR_KV_F16 ? FR_F16 : FR_BF16, (const uint8_t *)page + at,
-                  (size_t)l->dim, out);
+        fr_decode(type_of(l->kind), (const uint8_t *)page + at, (size_t)l->dim, out);
     }
 }

@@ -1,4 +1,4 @@
-/* kv.h: pages of a cache of keys or values, 64 tokens each, in 16, 8 or 4 bits. docs/formats.md has the bytes.
+/* kv.h: pages of a cache of keys or values, 64 tokens each, in 32, 16, 8 or 4 bits. docs/formats.md has the bytes.
  *
  * A page belongs to one layer and holds either keys or values. It is one block of memory, 64-byte aligned:
  * codes [heads][64][dim], then for 8 and 4 bits scales [heads][64] and offsets [heads][64], both f16. */

@@ -26,14 +26,15 @@ typedef struct fr_kvattn_head {
     fr_kv_kind kind;
     int64_t dim;
     const void *codes;                 /* rows of the FR_KV_TOKENS tokens, one after another */
-    const uint16_t *scale, *offset;    /* f16; NULL in 16 bits */
+    const uint16_t *scale, *offset;    /* f16; NULL where values are no codes */
     const struct fr_kvattn_head *next; /* what will be read after this one, or NULL: a hint */
 } fr_kvattn_head;
 
 /* Bytes of a row. */
 static inline size_t fr_kvattn_row(fr_kv_kind kind, int64_t dim) {
     return (size_t)dim *
-           (kind <= FR_KV_F16                        ? 16
+           (kind == FR_KV_F32                        ? 32
+            : kind <= FR_KV_F16                      ? 16
             : kind == FR_KV_8 || kind == FR_KV_8_QOQ ? 8
                                                      : 4) /
            8;

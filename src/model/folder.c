@@ -54,11 +54,19 @@ static fr_status read_gguf(fr_model *m) {
 
 /* Quantized models say in how many bits keys and values are to be kept. */
 static fr_status read_pages(fr_model *m, const fr_json *config) {
+    static const char *const words[] = {[FR_KV_BF16] = "bf16",
+                                        [FR_KV_F16] = "f16",
+                                        [FR_KV_F32] = "f32",
+                                        [FR_KV_8] = "8",
+                                        [FR_KV_4] = "4"};
     const char *word;
     FR_TRY(fr_json_string(config, "frugal_kv", "bf16", &word));
-    m->pages = !strcmp(word, "4") ? FR_KV_4 : !strcmp(word, "8") ? FR_KV_8 : FR_KV_BF16;
-    if (m->pages != FR_KV_BF16 || !strcmp(word, "bf16")) return FR_OK;
-    return fr_fail(FR_UNSUPPORTED, "'frugal_kv' is '%s' and can be 'bf16', '8' or '4'.", word);
+    for (size_t i = 0; i < FR_COUNT(words); i++) {
+        m->pages = (fr_kv_kind)i;
+        if (!strcmp(word, words[i])) return FR_OK;
+    }
+    return fr_fail(FR_UNSUPPORTED,
+                   "'frugal_kv' is '%s' and can be 'bf16', 'f16', 'f32', '8' or '4'.", word);
 }
 
 static fr_status read_config(fr_model *m) {

@@ -32,7 +32,7 @@ static const char *const before_words[] = {[FR_BEFORE_NONE] = "none",
                                            [FR_BEFORE_GLU] = "glu",
                                            [FR_BEFORE_FN] = "fn"};
 static const char *const kv_words[] = {
-    [FR_KV_BF16] = "bf16", [FR_KV_F16] = "f16",       [FR_KV_8] = "kv8",
+    [FR_KV_BF16] = "bf16", [FR_KV_F16] = "f16",       [FR_KV_F32] = "f32",      [FR_KV_8] = "kv8",
     [FR_KV_4] = "kv4",     [FR_KV_8_QOQ] = "kv8-qoq", [FR_KV_4_QOQ] = "kv4-qoq"};
 
 _Static_assert(FR_COUNT(kv_words) == FR_KV_KINDS, "every kind of page has a word");

@@ -13,12 +13,13 @@ static void pages_count_their_bytes(void **state) {
     assert_int_equal(fr_kv_page_bytes(FR_KV_4, 8, 128), 8 * 64 * (64 + 4));
     assert_int_equal(fr_kv_page_bytes(FR_KV_8_QOQ, 8, 128), 8 * 64 * (128 + 4));
     assert_int_equal(fr_kv_page_bytes(FR_KV_BF16, 8, 128), 8 * 64 * 256);
+    assert_int_equal(fr_kv_page_bytes(FR_KV_F32, 8, 128), 8 * 64 * 512);
     for (int kind = 0; kind < FR_KV_KINDS; kind++) {
         fr_kv_layout l = layout((fr_kv_kind)kind, 3, 10);
         assert_true(l.bytes % 64 == 0 && l.scales % 64 == 0 && l.offsets % 64 == 0);
         l = layout((fr_kv_kind)kind, 8, 128);
         print_message("    kind %d: %.4f bits\n", kind, fr_kv_bits(&l));
-        assert_true(fr_kv_bits(&l) == (l.bits == 16 ? 16 : l.bits + 32.0 / 128));
+        assert_true(fr_kv_bits(&l) == (l.bits >= 16 ? l.bits : l.bits + 32.0 / 128));
     }
 }
 
@@ -51,7 +52,7 @@ static void every_byte_has_its_place(void **state) {
 
 static void golden_pages(void **state) {
     (void)state;
-    static const char *const names[FR_KV_KINDS] = {NULL,     NULL,      "page.8",
+    static const char *const names[FR_KV_KINDS] = {NULL,     NULL,      NULL,     "page.8",
                                                    "page.4", "page.8q", "page.4q"};
     const fr_tensor *x = golden_tensor("in.kv");
     for (int kind = FR_KV_8; kind < FR_KV_KINDS; kind++) {
@@ -99,6 +100,7 @@ static void the_published_figure(void **state) {
                   own, theirs, own8, theirs8, sqnr(FR_KV_BF16, 16, 128), sqnr(FR_KV_F16, 16, 128));
     assert_true(fabs(own - 20.02) < 0.1 && fabs(theirs - 20.02) < 0.1);
     assert_true(own8 > 44 && theirs8 > 44);
+    assert_true(sqnr(FR_KV_F32, 2, 7) > 1000); /* the same numbers */
     assert_true(sqnr(FR_KV_BF16, 2, 7) > 50 && sqnr(FR_KV_F16, 2, 7) > 68);
 }
 
@@ -135,7 +137,7 @@ static void constant_vectors(void **state) {
     static const float value[] = {0, 1, -1, 0.5f, -1000, 65504, -65504, 0x1p-24f};
     for (int kind = 0; kind < FR_KV_KINDS; kind++)
         for (size_t i = 0; i < FR_COUNT(value); i++) {
-            _Alignas(64) uint8_t page[64 * 20];
+            _Alignas(64) uint8_t page[64 * 24];
             fr_kv_layout l = layout((fr_kv_kind)kind, 1, 6);
             float x[6], y[6];
             for (int k = 0; k < 6; k++) x[k] = value[i];
@@ -161,7 +163,7 @@ static void bad_things_are_refused(void **state) {
         l = layout((fr_kv_kind)kind, 2, 4);
         x[6] = NAN;
         assert_fails(fr_kv_page_write(&l, page, 3, x), FR_INVALID, "Head 1, channel 2");
-        x[6] = kind == FR_KV_BF16 ? INFINITY : 65520;
+        x[6] = kind == FR_KV_BF16 || kind == FR_KV_F32 ? INFINITY : 65520;
         assert_fails(fr_kv_page_write(&l, page, 3, x), FR_INVALID, "Head 1, channel 2");
         x[6] = 0;
         assert_fails(fr_kv_page_write(&l, page, 64, x), FR_INVALID, "no token 64");

@@ -5,7 +5,7 @@
 
 enum { ROWS = FR_KVATTN_ROWS, TOKENS = FR_KV_TOKENS };
 
-static const char *const names[FR_KV_KINDS] = {"bf16", "f16", "8", "4", "8-qoq", "4-qoq"};
+static const char *const names[FR_KV_KINDS] = {"bf16", "f16", "f32", "8", "4", "8-qoq", "4-qoq"};
 
 static void *aligned(size_t bytes) {
     char *p = check_alloc(bytes + 64);
@@ -263,7 +263,7 @@ static void once(void *arg) {
 
 static void bench_kind(const fr_kernels *k, fr_kv_kind kind) {
     const size_t row = fr_kvattn_row(kind, BENCH_DIM),
-                 page = TOKENS * (row + (kind > FR_KV_F16 ? 4 : 0));
+                 page = TOKENS * (row + (kind > FR_KV_F32 ? 4 : 0));
     const int pages = (int)(BENCH_BYTES / (2 * page));
     uint8_t *memory = aligned(2 * (size_t)pages * page);
     bench_arg b = {.k = k,

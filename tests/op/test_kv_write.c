@@ -78,18 +78,23 @@ static void test_saturates(void **state) {
     (void)state;
     for (int kind = 0; kind < FR_KV_KINDS; kind++) {
         fr_kv_layout l;
-        uint8_t page[64 * (64 * 2 + 4)] = {0};
+        uint8_t page[64 * 64 * 4] = {0};
         float x[64] = {NAN, INFINITY, -INFINITY, 1e30f, 1}, y[64];
         assert_int_equal(fr_kv_layout_of((fr_kv_kind)kind, 1, 64, &l), FR_OK);
         fr_kernel()->kvattn.write((fr_kv_kind)kind, x, 64, page,
                                   (uint16_t *)(void *)(page + l.scales),
                                   (uint16_t *)(void *)(page + l.offsets));
         fr_kv_page_read(&l, page, 0, 0, 1, y);
-        const float top = kind == FR_KV_BF16 ? 0x1.fep127f : 65504.0f,
-                    step = l.bits == 16 ? 0 : top / 7;
+        const float top = kind == FR_KV_F32    ? 0x1.fffffep127f
+                          : kind == FR_KV_BF16 ? 0x1.fep127f
+                                               : 65504.0f,
+                    step = l.bits >= 16 ? 0 : top / 7;
         for (int i = 0; i < 64; i++) assert_true(isfinite(y[i]));
         assert_true(fabsf(y[0]) <= step && y[1] >= top - step && y[2] <= -top + step);
-        if (kind != FR_KV_BF16) assert_true(y[3] >= top - step);
+        if (kind == FR_KV_F32)
+            assert_true(y[3] == 1e30f);
+        else if (kind != FR_KV_BF16)
+            assert_true(y[3] >= top - step);
     }
 }
 

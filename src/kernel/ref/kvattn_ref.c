@@ -1,4 +1,5 @@
 /* kvattn_ref.c: attention over pages in plain C, the meaning. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +14,9 @@ static float value(const fr_kvattn_head *h, int t, int64_t d) {
     const uint8_t *row = (const uint8_t *)h->codes + (size_t)t * fr_kvattn_row(h->kind, h->dim);
     uint16_t bits;
     unsigned code = 0;
+    float whole;
     switch (h->kind) {
+    case FR_KV_F32: memcpy(&whole, row + 4 * d, 4); return whole;
     case FR_KV_BF16:
     case FR_KV_F16:
         memcpy(&bits, row + 2 * d, 2);
@@ -129,7 +132,7 @@ static bool spread_qoq(float least, float most, float top, uint16_t *scale, uint
 }
 
 static float held(fr_kv_kind kind, float x) {
-    const float most = kind == FR_KV_BF16 ? 0x1.fep127f : 65504.0f;
+    const float most = kind == FR_KV_F32 ? FLT_MAX : kind == FR_KV_BF16 ? 0x1.fep127f : 65504.0f;
     return x != x ? 0.0f : x > most ? most : x < -most ? -most : x;
 }
 
@@ -168,12 +171,16 @@ static void write_codes(fr_kv_kind kind, const float *x, int64_t dim, uint8_t *r
 
 static void write(fr_kv_kind kind, const float *x, int64_t dim, void *row, uint16_t *scale,
                   uint16_t *offset) {
-    if (kind > FR_KV_F16) {
+    if (kind > FR_KV_F32) {
         write_codes(kind, x, dim, row, scale, offset);
         return;
     }
     for (int64_t i = 0; i < dim; i++) {
         float v = held(kind, x[i]);
+        if (kind == FR_KV_F32) {
+            memcpy((uint8_t *)row + 4 * i, &v, 4);
+            continue;
+        }
         uint16_t bits = kind == FR_KV_F16 ? to_f16(v) : small_to_bf16(v);
         memcpy((uint8_t *)row + 2 * i, &bits, 2);
     }

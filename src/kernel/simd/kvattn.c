@@ -133,6 +133,9 @@ static void score_bf16(const void *q, const fr_kvattn_head *k, float *s) {
 static void score_f16(const void *q, const fr_kvattn_head *k, float *s) {
     score(CODES_F16, q, k, s);
 }
+static void score_f32(const void *q, const fr_kvattn_head *k, float *s) {
+    score(CODES_F32, q, k, s);
+}
 static void score_8(const void *q, const fr_kvattn_head *k, float *s) {
     score(CODES_8, q, k, s);
 }
@@ -146,6 +149,10 @@ static void add_bf16(const float *p, const fr_kvattn_head *v, int lo, int hi, co
 static void add_f16(const float *p, const fr_kvattn_head *v, int lo, int hi, const float *fade,
                     void *o) {
     add(CODES_F16, p, v, lo, hi, fade, o);
+}
+static void add_f32(const float *p, const fr_kvattn_head *v, int lo, int hi, const float *fade,
+                    void *o) {
+    add(CODES_F32, p, v, lo, hi, fade, o);
 }
 static void add_8(const float *p, const fr_kvattn_head *v, int lo, int hi, const float *fade,
                   void *o) {
@@ -162,6 +169,7 @@ void FR_NAME(kvattn_fill)(fr_kvattn_kernels *out) {
     static const fr_kvattn_way ways[] = {
         [CODES_BF16] = {1, query, score_bf16, add_bf16, result},
         [CODES_F16] = {1, query, score_f16, add_f16, result},
+        [CODES_F32] = {1, query, score_f32, add_f32, result},
         [CODES_8] = {1, query, score_8, add_8, result},
         [CODES_4] = {1, query, score_4, add_4, result},
     };

@@ -8,10 +8,10 @@
 enum { ROWS = FR_KVATTN_ROWS, TOKENS = FR_KV_TOKENS };
 
 /* How codes lie, whatever is done with them. */
-typedef enum kv_codes { CODES_BF16, CODES_F16, CODES_8, CODES_4 } kv_codes;
+typedef enum kv_codes { CODES_BF16, CODES_F16, CODES_F32, CODES_8, CODES_4 } kv_codes;
 
 static inline kv_codes kv_codes_of(fr_kv_kind kind) {
-    static const kv_codes of[FR_KV_KINDS] = {CODES_BF16, CODES_F16, CODES_8,
+    static const kv_codes of[FR_KV_KINDS] = {CODES_BF16, CODES_F16, CODES_F32, CODES_8,
                                              CODES_4,    CODES_8,   CODES_4};
     return of[kind];
 }
@@ -29,6 +29,12 @@ static inline void kv_affine(const fr_kvattn_head *h, float *scale, float *offse
 /* Codes d .. d + n - 1 of a row (d even), followed by zeros up to whole vectors. */
 static inline void kv_unpack(kv_codes how, const uint8_t *row, int64_t d, int n, float *x) {
     int i = 0;
+    if (how == CODES_F32) {
+        const float *from = (const float *)(const void *)row + d;
+        for (; i + FR_VLEN <= n; i += FR_VLEN) vstore(x + i, vload(from + i));
+        if (i < n) vstore(x + i, vload_n(from + i, (size_t)(n - i)));
+        return;
+    }
     if (how == CODES_BF16 || how == CODES_F16) {
         const uint16_t *from = (const uint16_t *)(const void *)row + d;
         uint16_t rest[FR_VLEN] = {0};

@@ -1,4 +1,6 @@
 /* kvattn_page.c: reading and writing tokens of pages, and the online softmax of one page. */
+#include <float.h>
+
 #include "kernel/simd/attn.h"
 #include "kernel/simd/kvattn.h"
 
@@ -79,6 +81,7 @@ void FR_NAME(kvattn_read)(const fr_kvattn_head *h, int token, int count, bool ha
     switch (kv_codes_of(h->kind)) {
     case CODES_BF16: read_rows(CODES_BF16, h, token, count, half, out); break;
     case CODES_F16: read_rows(CODES_F16, h, token, count, half, out); break;
+    case CODES_F32: read_rows(CODES_F32, h, token, count, half, out); break;
     case CODES_8: read_rows(CODES_8, h, token, count, half, out); break;
     case CODES_4: read_rows(CODES_4, h, token, count, half, out); break;
     }
@@ -184,15 +187,22 @@ static void write_codes(bool own, bool bytes, const float *x, int64_t dim, uint8
 
 void FR_NAME(kvattn_write)(fr_kv_kind kind, const float *x, int64_t dim, void *row, uint16_t *scale,
                            uint16_t *offset) {
-    if (kind > FR_KV_F16) {
+    if (kind > FR_KV_F32) {
         write_codes(kind == FR_KV_8 || kind == FR_KV_4, kind == FR_KV_8 || kind == FR_KV_8_QOQ, x,
                     dim, row, scale, offset);
         return;
     }
+    const float most = kind == FR_KV_F32 ? FLT_MAX : kind == FR_KV_F16 ? 65504.0f : 0x1.fep127f;
     uint16_t *to = row;
     for (int64_t d = 0; d < dim; d += FR_VLEN) {
         const int n = dim - d < FR_VLEN ? (int)(dim - d) : FR_VLEN;
-        const vf32 v = held(load_n(x + d, n), kind == FR_KV_F16 ? 65504.0f : 0x1.fep127f);
+        const vf32 v = held(load_n(x + d, n), most);
+        if (kind == FR_KV_F32) {
+            float whole[FR_VLEN];
+            vstore(whole, v);
+            memcpy((float *)row + d, whole, (size_t)n * sizeof *whole);
+            continue;
+        }
         uint16_t part[FR_VLEN];
         if (kind == FR_KV_F16)
             vstore_f16(part, v);
