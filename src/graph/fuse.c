@@ -100,15 +100,23 @@ static size_t living(const fr_graph *g) {
     return n;
 }
 
-fr_status fr_fuse(fr_graph *g, unsigned what, int *removed) {
-    if (removed) *removed = 0;
-    FR_TRY(fr_prune_dead(g));
-    size_t before = living(g);
+static fr_status run_passes(fr_graph *g, unsigned what) {
     if (what & FR_FUSE_SIBLINGS) FR_TRY(fr_fuse_siblings(g));
     if (what & FR_FUSE_NORM) FR_TRY(fr_fuse_norms(g));
     if (what & FR_FUSE_LINEAR) FR_TRY(fr_fuse_linears(g));
     if (what & FR_FUSE_ROWS) FR_TRY(fr_fuse_rows(g));
+    return fr_prune_dead(g);
+}
+
+fr_status fr_fuse(fr_graph *g, unsigned what, int *removed) {
+    const char first = g->scope[0];
+    if (removed) *removed = 0;
     FR_TRY(fr_prune_dead(g));
+    size_t before = living(g);
+    g->scope[0] = 0; /* names of new nodes are whole already, whatever scope is open */
+    fr_status st = run_passes(g, what);
+    g->scope[0] = first;
+    FR_TRY(st);
     if (removed) *removed = (int)before - (int)living(g);
     return FR_OK;
 }

@@ -9,6 +9,10 @@ fr_status fr_fuse_norms(fr_graph *g);
 fr_status fr_fuse_siblings(fr_graph *g);
 fr_status fr_fuse_rows(fr_graph *g);
 
+/* Operand i, or FR_NONE where a node has fewer. */
+static inline fr_val fr_operand(const fr_node *n, int i) {
+    return i < n->nin ? n->in[i] : FR_NONE;
+}
 /* How many living nodes and outputs read each value; fr_free it. */
 fr_status fr_uses_of(const fr_graph *g, int32_t **uses);
 /* The living node of the given operator whose first output v is, or NULL. */

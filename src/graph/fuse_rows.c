@@ -20,20 +20,16 @@ typedef struct group {
     fr_quantize_opts opts;
 } group;
 
-static fr_val operand(const fr_node *n, int i) {
-    return i < n->nin ? n->in[i] : FR_NONE;
-}
-
 /* Reads floats, with no branch that reads them too. */
 static bool is_candidate(const fr_graph *g, const fr_node *n) {
     return !n->dead && n->op == &fr_op_qlinear &&
            g->values[n->in[FR_QLINEAR_X]]->desc.dtype != FR_U8 &&
-           operand(n, FR_QLINEAR_DOWN) == FR_NONE && operand(n, FR_QLINEAR_UP) == FR_NONE;
+           fr_operand(n, FR_QLINEAR_DOWN) == FR_NONE && fr_operand(n, FR_QLINEAR_UP) == FR_NONE;
 }
 
 static fr_quantize_opts rows_of(const fr_node *n) {
     const fr_qlinear_attr *a = n->attr;
-    fr_quantize_opts o = {.add = a->add, .by = operand(n, FR_QLINEAR_BY)};
+    fr_quantize_opts o = {.add = a->add, .by = fr_operand(n, FR_QLINEAR_BY)};
     o.kind = fr_qlinear_rows(a, &o.group);
     return o;
 }
@@ -59,15 +55,15 @@ static fr_val take_in(const fr_graph *g, fr_val x, fr_quantize_opts *o) {
     fr_node *n;
     if ((n = fr_maker_of(g, x, &fr_op_rmsnorm))) {
         o->before = FR_BEFORE_RMSNORM;
-        o->weight = operand(n, 1), o->scale = operand(n, 2), o->shift = operand(n, 3);
+        o->weight = fr_operand(n, 1), o->scale = fr_operand(n, 2), o->shift = fr_operand(n, 3);
     } else if ((n = fr_maker_of(g, x, &fr_op_layernorm))) {
         o->before = FR_BEFORE_LAYERNORM;
-        o->weight = operand(n, 1), o->bias = operand(n, 2);
-        o->scale = operand(n, 3), o->shift = operand(n, 4);
+        o->weight = fr_operand(n, 1), o->bias = fr_operand(n, 2);
+        o->scale = fr_operand(n, 3), o->shift = fr_operand(n, 4);
     } else if ((n = fr_maker_of(g, x, &fr_op_glu))) {
         o->before = FR_BEFORE_GLU;
         o->fn = (fr_fn)fr_attr_of(n, "act", FR_FN_NONE);
-        o->up = operand(n, 1);
+        o->up = fr_operand(n, 1);
     } else {
         return FR_NONE;
     }
@@ -88,7 +84,7 @@ static fr_status fuse(fr_graph *g, const int32_t *uses, group *s) {
         fr_node *n = s->node[i];
         fr_val in[FR_QLINEAR_INPUTS];
         fr_qlinear_attr a = *(const fr_qlinear_attr *)n->attr;
-        for (int k = 0; k < FR_QLINEAR_INPUTS; k++) in[k] = operand(n, k);
+        for (int k = 0; k < FR_QLINEAR_INPUTS; k++) in[k] = fr_operand(n, k);
         in[FR_QLINEAR_X] = rows, in[FR_QLINEAR_BY] = FR_NONE;
         a.add = 0;
         fr_rewrite_node(g, n, &fr_op_qlinear, FR_QLINEAR_INPUTS, in, &a);
@@ -96,7 +92,7 @@ static fr_status fuse(fr_graph *g, const int32_t *uses, group *s) {
     return fr_move_nodes(g, made, s->first);
 }
 
-static fr_status fuse_all(fr_graph *g) {
+fr_status fr_fuse_rows(fr_graph *g) {
     int32_t *uses;
     FR_TRY(fr_uses_of(g, &uses));
     fr_status st = FR_OK;
@@ -107,14 +103,5 @@ static fr_status fuse_all(fr_graph *g) {
         if (s.count && (size_t)s.x < known) st = fuse(g, uses, &s);
     }
     fr_free(uses);
-    return st;
-}
-
-/* Names of the new nodes are whole already, whatever scope is open. */
-fr_status fr_fuse_rows(fr_graph *g) {
-    char first = g->scope[0];
-    g->scope[0] = 0;
-    fr_status st = fuse_all(g);
-    g->scope[0] = first;
     return st;
 }

@@ -21,10 +21,6 @@ typedef struct group {
     fr_val x, out;
 } group;
 
-static fr_val operand(const fr_node *n, int i) {
-    return i < n->nin ? n->in[i] : FR_NONE;
-}
-
 /* Operands that are stacked along their first axis; of others all siblings have the same, or none. */
 static bool is_stacked(const fr_op *op, int i) {
     if (op == &fr_op_linear) return i == 1 || i == 2;
@@ -33,10 +29,10 @@ static bool is_stacked(const fr_op *op, int i) {
 
 /* What a linear has that its siblings cannot share. */
 static bool stands_alone(const fr_node *n) {
-    if (n->op == &fr_op_linear) return operand(n, 3) != FR_NONE;
+    if (n->op == &fr_op_linear) return fr_operand(n, 3) != FR_NONE;
     const fr_qlinear_attr *a = n->attr;
     for (int i = FR_QLINEAR_DOWN; i < FR_QLINEAR_INPUTS; i++)
-        if (i != FR_QLINEAR_BIAS && operand(n, i) != FR_NONE) return true;
+        if (i != FR_QLINEAR_BIAS && fr_operand(n, i) != FR_NONE) return true;
     return a->next;
 }
 
@@ -91,7 +87,7 @@ static bool stack_together(const fr_graph *g, fr_val a, fr_val b) {
 static bool fits(const fr_graph *g, const fr_node *a, const fr_node *b) {
     if (a->op != b->op || a->in[0] != b->in[0] || !same_attr(a, b)) return false;
     for (int i = 1; i < FR_MAX_OF(a->nin, b->nin); i++) {
-        fr_val x = operand(a, i), y = operand(b, i);
+        fr_val x = fr_operand(a, i), y = fr_operand(b, i);
         if (is_stacked(a->op, i) ? !stack_together(g, x, y) : x != y) return false;
     }
     return true;
@@ -111,7 +107,7 @@ static void find_group(const fr_graph *g, const int32_t *uses, size_t first, gro
 /* ---- stacked parameters ---- */
 
 static fr_val stack(fr_graph *g, const group *s, int which) {
-    fr_val first = operand(s->node[0], which);
+    fr_val first = fr_operand(s->node[0], which);
     if (first == FR_NONE) return FR_NONE;
     fr_tensor shape = g->values[first]->desc;
     size_t bytes = 1;
@@ -225,7 +221,7 @@ static fr_status merge(fr_graph *g, const int32_t *uses, group *s) {
     return fr_move_nodes(g, made, s->first);
 }
 
-static fr_status merge_all(fr_graph *g) {
+fr_status fr_fuse_siblings(fr_graph *g) {
     int32_t *uses;
     FR_TRY(fr_uses_of(g, &uses));
     for (size_t i = 0; i < g->node_count; i++) {
@@ -239,13 +235,4 @@ static fr_status merge_all(fr_graph *g) {
     }
     fr_free(uses);
     return FR_OK;
-}
-
-/* New names are whole already, whatever scope is open. */
-fr_status fr_fuse_siblings(fr_graph *g) {
-    char first = g->scope[0];
-    g->scope[0] = 0;
-    fr_status st = merge_all(g);
-    g->scope[0] = first;
-    return st;
 }
