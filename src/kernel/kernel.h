@@ -20,6 +20,7 @@
 #include "kernel/cuda.h"
 #include "kernel/gemm.h"
 #include "kernel/kvattn.h"
+#include "kernel/nearest.h"
 #include "kernel/optim.h"
 #include "kernel/peak.h"
 #include "kernel/qgemm.h"
@@ -49,6 +50,7 @@ typedef struct fr_kernels {
     fr_conv_kernels conv;
     fr_qrow_kernels qrow;
     fr_qgemm_kernels qgemm;
+    fr_nearest_kernels nearest;
     fr_peak_kernels peak;
 } fr_kernels;
 
