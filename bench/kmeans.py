@@ -1,0 +1,395 @@
+#!/usr/bin/env python3
+"""k-means: ours beside FAISS, scikit-learn and OpenBLAS with arg-min, at equal start and equal iterations.
+
+    python bench/kmeans.py [--parts grid,update,lowd,memory,outofcore] [--threads 2] [--rounds 3] [--quick]
+                           [--lib build/release/bench/libfrugal_bench.so] [--dir DIR]
+
+Every side gets the same points, the same first centroids, as many iterations and threads, all points (FAISS would take
+256 a centroid), and gives centroids and the labels that belong to them: FAISS searches once more at the end, for it
+returns none. Sides work in turn, one after the other, with a rest between them; a ratio is the time of the fastest peer
+of a round over ours of the same round, and the median of rounds is printed. What is not installed is left out.
+
+    grid       the shapes of the Flash-KMeans paper, an eighth in size: "f32" computes every distance in f32, "default"
+               is what fr_kmeans_defaults gives (the same labels)
+    update     new centroids from labels: ours, FAISS's (an iteration without its search), and plain sums over the
+               points: by one thread, by all with atomic additions, by all with sums of their own
+    lowd       few coordinates, clustered data, until nothing moves: against the faster of scikit-learn's two
+    memory     ten million points: what is held beside points, labels and centroids
+    outofcore  a file of four times the memory that is allowed, against the same points in memory
+
+OpenBLAS is NumPy's; chunks of 512 rows go to threads of one BLAS thread each, and the sums to the C loop with sums of
+their own of `update`. SuperKMeans, which FAISS has for 1024 centroids and more, is left out: it is approximate."""
+import argparse
+import ctypes
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+args.add_argument("--parts", default="grid,update,lowd,memory,outofcore")
+args.add_argument("--threads", type=int, default=2)
+args.add_argument("--rounds", type=int, default=3)
+args.add_argument("--rest", type=float, default=0.3, help="seconds between two sides, in which threads of the last fall asleep")
+args.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast")
+args.add_argument("--lib", default=os.path.join(HERE, "..", "build", "release", "bench", "libfrugal_bench.so"))
+args.add_argument("--dir", default=tempfile.gettempdir(), help="for the file of the part outofcore")
+args.add_argument("--worker", help=argparse.SUPPRESS)
+args = args.parse_args()
+
+# Before any of the libraries is loaded. The OpenBLAS of FAISS does not know newer processors, as in bench/run.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = str(args.threads)
+with open("/proc/cpuinfo") as f:
+    if " avx512vl" in f.read():
+        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+os.environ["FRUGAL_LIBRARY"] = os.path.abspath(args.lib)
+sys.path.insert(0, os.path.join(HERE, "..", "python"))
+
+import numpy as np  # noqa: E402
+
+from frugal.kmeans import GIVEN  # noqa: E402
+from frugal.library import Out, Stats, check, lib, tensor  # noqa: E402
+
+lib.fr_bench_kmeans_pool.restype = ctypes.c_void_p
+lib.fr_bench_kmeans_peak.restype = ctypes.c_double
+lib.fr_bench_kmeans_scatter.argtypes = [ctypes.c_void_p, ctypes.c_int] + [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 3 + \
+    [ctypes.c_void_p] * 2
+LLOYD, F32 = 1, 1
+PLAIN, ATOMIC, PRIVATE = range(3)
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def random_points(shape, seed=0, dtype=np.float32):
+    """Normal numbers, without a second copy in f64."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype=dtype)
+
+
+# ---- sides: each a function of points [B, N, D], start [B, K, D] and iterations that gives centroids, labels, details ----
+
+
+def ours(x, start, iterations, tolerance=-1.0, products=0, method=0, memory=None, out_of_core=False, labels=True):
+    b, n, _ = x.shape
+    k = start.shape[1]
+    o = lib.fr_kmeans_defaults(k)
+    o.start, given = GIVEN, tensor(start)
+    o.given = ctypes.pointer(given)
+    o.iterations, o.tolerance, o.threads, o.products, o.method = iterations, tolerance, args.threads, products, method
+    o.out_of_core = out_of_core
+    if memory:
+        o.memory = memory
+    centroids, found, stats = np.empty_like(start), np.empty((b, n), np.int32), (Stats * b)()
+    check(lib.fr_kmeans(tensor(x), o, Out(centroids.ctypes.data, found.ctypes.data, None, stats)))
+    return centroids, found, stats
+
+
+def ours_f32(x, start, iterations):
+    return ours(x, start, iterations, products=F32, method=LLOYD)
+
+
+def with_faiss(x, start, iterations):
+    import faiss
+    faiss.omp_set_num_threads(args.threads)
+    centroids, labels, seconds = [], [], []
+    for points, first in zip(x, start):
+        k, d = first.shape
+        p = faiss.ClusteringParameters()
+        p.niter, p.nredo, p.min_points_per_centroid, p.max_points_per_centroid = iterations, 1, 1, 2**31 - 1
+        p.use_super_kmeans = False
+        c, index = faiss.Clustering(d, k, p), faiss.IndexFlatL2(d)
+        faiss.copy_array_to_vector(first.ravel(), c.centroids)
+        c.train(points, index)
+        centroids.append(faiss.vector_to_array(c.centroids).reshape(k, d))
+        labels.append(index.search(points, 1)[1].ravel())
+        last = c.iteration_stats.at(c.iteration_stats.size() - 1)
+        seconds.append((last.time - last.time_search) / iterations)
+    return np.stack(centroids), np.stack(labels), seconds
+
+
+def with_sklearn(x, start, iterations, algorithm="lloyd"):
+    import warnings
+    from sklearn.cluster import KMeans
+    centroids, labels, inertia = [], [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for points, first in zip(x, start):
+            m = KMeans(len(first), init=first, n_init=1, max_iter=iterations, tol=0, algorithm=algorithm).fit(points)
+            centroids.append(m.cluster_centers_)
+            labels.append(m.labels_)
+            inertia.append((m.inertia_, m.n_iter_))
+    return np.stack(centroids), np.stack(labels), inertia
+
+
+class Scatter:
+    """Sums of points by label in plain C."""
+
+    pool = None
+
+    def __init__(self, k, d):
+        Scatter.pool = Scatter.pool or lib.fr_bench_kmeans_pool(args.threads)
+        self.sum, self.count = np.empty((args.threads, k, d), np.float32), np.empty((args.threads, k), np.int32)
+
+    def run(self, kind, x, labels):
+        (n, d), k = x.shape, self.sum.shape[1]
+        lib.fr_bench_kmeans_scatter(Scatter.pool, kind, x.ctypes.data, labels.ctypes.data, n, d, k, self.sum.ctypes.data,
+                                    self.count.ctypes.data)
+        return self.sum[0] / np.maximum(self.count[0], 1)[:, None]
+
+
+def with_openblas(x, start, iterations, chunk=512):
+    from multiprocessing.pool import ThreadPool
+    from threadpoolctl import threadpool_limits
+    b, n, d = x.shape
+    k = start.shape[1]
+    centroids, labels, scatter = start.copy(), np.empty((b, n), np.int32), Scatter(k, d)
+    with threadpool_limits(1), ThreadPool(args.threads) as pool:
+        for i in range(b):
+            for turn in range(iterations + 1):
+                c = centroids[i]
+                twice, square = np.ascontiguousarray(-2 * c.T), (c * c).sum(1)
+
+                def assign(at):
+                    score = x[i, at:at + chunk] @ twice
+                    score += square
+                    labels[i, at:at + chunk] = score.argmin(1)
+
+                pool.map(assign, range(0, n, chunk), 8)
+                if turn < iterations:
+                    c = scatter.run(PRIVATE, x[i], labels[i])
+                    centroids[i] = np.where(scatter.count[0][:, None] > 0, c, centroids[i])
+    return centroids, labels, None
+
+
+def peers():
+    found = {"OpenBLAS+argmin": with_openblas, "FAISS": with_faiss, "scikit-learn": with_sklearn}
+    for name, module in [("FAISS", "faiss"), ("scikit-learn", "sklearn"), ("OpenBLAS+argmin", "threadpoolctl")]:
+        try:
+            __import__(module)
+        except ImportError:
+            say(f"({name} is left out: {module} is not installed; bench/peers installs it)")
+            del found[name]
+    x = random_points((1, 512, 16))
+    for side in found.values():  # what a library does once is not measured
+        side(x, x[:, :4].copy(), 1)
+    return found
+
+
+# ---- measuring ----
+
+
+def inertia(x, centroids, labels):
+    """In f64, a part at a time."""
+    total = 0.0
+    for points, c, l in zip(x, centroids, labels):
+        for at in range(0, len(points), 65536):
+            diff = points[at:at + 65536] - c[l[at:at + 65536]].astype(np.float64)
+            total += float(np.einsum("ij,ij->", diff, diff))
+    return total
+
+
+def in_turn(sides, rounds, x, start, iterations):
+    """Seconds of each side in each round, and what each gave in the last."""
+    seconds, gave = {name: [] for name in sides}, {}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            time.sleep(args.rest)
+            begin = time.perf_counter()
+            gave[name] = side(x, start, iterations)
+            seconds[name].append(time.perf_counter() - begin)
+    return seconds, gave
+
+
+def ratio(mine, others):
+    return statistics.median(min(o[i] for o in others) / max(t, 1e-9) for i, t in enumerate(mine))
+
+
+def table(head, rows):
+    width = [max(len(str(r[i])) for r in [head] + rows) for i in range(len(head))]
+    for r in [head] + rows:
+        say("  " + "  ".join(str(v).ljust(w) if i == 0 else str(v).rjust(w) for i, (v, w) in enumerate(zip(r, width))))
+
+
+def ms(values):
+    return f"{1000 * statistics.median(values):.1f}"
+
+
+def grid():
+    """B, N, K, iterations, rounds"""
+    cells = [(1, 16384, 100, 10), (1, 16384, 1000, 5), (1, 32768, 100, 10), (1, 32768, 1000, 5), (1, 65536, 100, 10),
+             (1, 65536, 1000, 4), (1, 131072, 100, 10), (1, 131072, 1000, 3), (4, 32768, 100, 5), (4, 16384, 1000, 4),
+             (8, 16384, 100, 5), (8, 16384, 1000, 3), (1, 1 << 20, 1024, 2)]
+    if args.quick:
+        cells = [(1, 4096, 100, 3), (2, 2048, 64, 3)]
+    sides = {"f32": ours_f32, "default": ours, **peers()}
+    others = [s for s in sides if s not in ("f32", "default")]
+    say(f"\ngrid: D 128, {args.threads} threads; milliseconds in all, ratios to the fastest peer of a round")
+    rows, ratios, worst = [], ([], []), 0.0
+    for b, n, k, iterations in cells:
+        x = random_points((b, n, 128))
+        start = np.ascontiguousarray(x[:, :: n // k][:, :k])
+        rounds = 2 if n >= 1 << 19 else args.rounds
+        seconds, gave = in_turn(sides, rounds, x, start, iterations)
+        best = [seconds[o] for o in others] or [[float("nan")] * rounds]
+        two = [ratio(seconds[s], best) for s in ("f32", "default")]
+        sums = {s: inertia(x, g[0], g[1]) for s, g in gave.items()}
+        apart = max(abs(v / sums["f32"] - 1) for v in sums.values())
+        same = np.array_equal(gave["f32"][1], gave["default"][1]) and np.array_equal(gave["f32"][0], gave["default"][0])
+        again = sum(s.rechecked for s in gave["default"][2]) / (b * n * (iterations + 1))
+        rows.append([f"B {b} N {n} K {k} x {iterations}"] + [ms(seconds[s]) for s in sides] +
+                    [f"{two[0]:.2f}", f"{two[1]:.2f}", f"{100 * again:.1f}%", "yes" if same else "NO", f"{apart:.1e}"])
+        ratios[0].append(two[0])
+        ratios[1].append(two[1])
+        worst = max(worst, apart)
+    table(["shape x iterations", *sides, "f32 ratio", "default ratio", "rechecked", "same bits", "inertia apart"], rows)
+    for name, r, target in (("f32", ratios[0], 1.3), ("default", ratios[1], 2.5)):
+        say(f"  {name}: median {statistics.median(r):.2f}, from {min(r):.2f} to {max(r):.2f} (target {target})")
+
+
+def update():
+    say(f"\nupdate: milliseconds an iteration, {args.threads} threads")
+    rows, has_faiss = [], "FAISS" in peers()
+    for n, k, iterations in [(4096, 100, 3)] if args.quick else [(131072, 100, 5), (131072, 1000, 3), (1 << 20, 1024, 2)]:
+        x = random_points((1, n, 128), 1)
+        start = np.ascontiguousarray(x[:, :: n // k][:, :k])
+        labels = ours(x, start, iterations)[1]
+        scatter, seconds = Scatter(k, 128), {s: [] for s in ("ours", "FAISS", "one thread", "atomic", "own sums")}
+        for _ in range(args.rounds if n < 1 << 19 else 2):
+            time.sleep(args.rest)
+            seconds["ours"].append(ours_f32(x, start, iterations)[2][0].update_seconds / iterations)
+            if has_faiss:
+                time.sleep(args.rest)
+                seconds["FAISS"].append(with_faiss(x, start, iterations)[2][0])
+            for name, kind in (("one thread", PLAIN), ("atomic", ATOMIC), ("own sums", PRIVATE)):
+                begin = time.perf_counter()
+                scatter.run(kind, x[0], labels[0])
+                seconds[name].append(time.perf_counter() - begin)
+        rows.append([f"N {n} K {k}"] + [ms(v) if v else "-" for v in seconds.values()] +
+                    [f"{ratio(seconds['ours'], [v]):.1f}" if v else "-" for name, v in seconds.items() if name != "ours"])
+    table(["shape", "ours", "FAISS", "one thread", "atomic", "own sums", "to FAISS", "to one thread", "to atomic",
+           "to own sums"], rows)
+    say("  target: 5 times FAISS's and the naive scatter's (one thread, atomic)")
+
+
+def lowd():
+    say(f"\nlowd: clustered data, tolerance 0, {args.threads} threads; milliseconds in all")
+    if "scikit-learn" not in peers():
+        return
+    rows, ratios = [], []
+    cells = [(4096, 2, 20, 20)] if args.quick else [(200000, 2, 100, 50), (200000, 8, 100, 50), (200000, 16, 256, 50),
+                                                    (100000, 32, 256, 50)]
+    for n, d, k, iterations in cells:
+        r = np.random.default_rng(d)
+        centers = r.uniform(-10, 10, (k, d))
+        x = (centers[r.integers(k, size=n)] + r.normal(size=(n, d))).astype(np.float32)[None]
+        start = np.ascontiguousarray(x[:, r.choice(n, k, replace=False)])
+        sides = {"ours": lambda *a: ours(*a, tolerance=0.0),
+                 "lloyd": with_sklearn, "elkan": lambda *a: with_sklearn(*a, algorithm="elkan")}
+        seconds, gave = in_turn(sides, args.rounds, x, start, iterations)
+        two = ratio(seconds["ours"], [seconds["lloyd"], seconds["elkan"]])
+        s = gave["ours"][2][0]
+        rows.append([f"N {n} D {d} K {k}"] + [ms(v) for v in seconds.values()] +
+                    [f"{two:.2f}", s.iterations, gave["lloyd"][2][0][1], f"{100 * s.products / (n * k * s.iterations):.1f}%",
+                     f"{abs(s.inertia / gave['lloyd'][2][0][0] - 1):.1e}"])
+        ratios.append(two)
+    table(["shape", "ours", "lloyd", "elkan", "ratio", "iterations", "theirs", "products", "inertia apart"], rows)
+    say(f"  median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f} (target 5)")
+
+
+def resident(peak):
+    """Bytes of this process; peak: the most since it was last asked to forget that."""
+    with open("/proc/self/status") as f:
+        lines = dict(line.split(":", 1) for line in f)
+    return 1024 * int(lines["VmHWM" if peak else "VmRSS"].split()[0])
+
+
+def forget_peak():
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")
+
+
+def memory_worker(n, d, k, iterations):
+    x = np.empty((1, n, d), np.float32)
+    for at in range(0, n, 1 << 18):
+        x[0, at:at + (1 << 18)] = random_points((len(x[0, at:at + (1 << 18)]), d), at)
+    start = np.ascontiguousarray(x[:, :: n // k][:, :k])
+    for method in ("default", "f32 lloyd"):
+        ours(x[:, :4096], start, 1)  # threads and tables are there
+        labels_and_centroids = 4 * n + 4 * k * d
+        forget_peak()
+        before = resident(False)
+        lib.fr_bench_kmeans_peak(1)
+        held = lib.fr_bench_kmeans_peak(0)
+        begin = time.perf_counter()
+        c, l, s = ours(x, start, iterations, **({} if method == "default" else {"products": F32, "method": LLOYD}))
+        seconds = time.perf_counter() - begin
+        counted = lib.fr_bench_kmeans_peak(0) - held
+        seen = resident(True) - before - labels_and_centroids
+        say(f"  {method:10} N {n} D {d} K {k}: {counted / 1e6:.1f} MB counted, {seen / 1e6:.1f} MB as the system sees it, "
+            f"beside {4 * n * d / 1e6:.0f} MB of points and {labels_and_centroids / 1e6:.0f} MB of results; "
+            f"{iterations} iterations in {seconds:.1f} s")
+
+
+def outofcore_worker(path, n, d, k, iterations, allowed):
+    file = np.memmap(path, np.float32, "r", shape=(1, n, d))
+    inside = np.array(file)
+    start = np.ascontiguousarray(inside[:, :: n // k][:, :k])
+    rates, fd = {"memory": [], "file": []}, os.open(path, os.O_RDONLY)
+    for _ in range(args.rounds):
+        begin = time.perf_counter()
+        a = ours(inside, start, iterations)
+        rates["memory"].append(time.perf_counter() - begin)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        forget_peak()
+        before = resident(False)
+        begin = time.perf_counter()
+        b = ours(file, start, iterations, memory=allowed, out_of_core=True)
+        rates["file"].append(time.perf_counter() - begin)
+        held = resident(True) - before
+        time.sleep(args.rest)
+    share = statistics.median(m / f for m, f in zip(rates["memory"], rates["file"]))
+    points = n * (iterations + 1)
+    say(f"  N {n} D {d} K {k}, {4 * n * d / 1e6:.0f} MB, {allowed / 1e6:.0f} MB allowed: in memory "
+        f"{points / statistics.median(rates['memory']) / 1e6:.2f} M points/s, from the file "
+        f"{points / statistics.median(rates['file']) / 1e6:.2f}: {100 * share:.0f}% (target 70%); resident at most "
+        f"{held / 1e6:.0f} MB more; same bits: {'yes' if np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) else 'NO'}")
+
+
+def worker(kind, *numbers):
+    """In a process of its own, whose memory is that of this alone."""
+    call = [sys.executable, os.path.abspath(__file__), "--threads", str(args.threads), "--rounds", str(args.rounds), "--lib",
+            args.lib, "--worker", ",".join([kind, *map(str, numbers)])]
+    if subprocess.run(call).returncode:
+        raise SystemExit(f"the part {kind} failed")
+
+
+def memory():
+    say(f"\nmemory: working memory beside points, labels and centroids (target: under 64 MB), {args.threads} threads")
+    worker("memory", *((100000, 16, 64, 3) if args.quick else (10_000_000, 16, 100, 4)))
+
+
+def outofcore():
+    n, allowed = (20000, 2 << 20) if args.quick else (2 << 20, 256 << 20)
+    say("\noutofcore: the file is out of the system's cache before each run, and read in each iteration")
+    with tempfile.NamedTemporaryFile(dir=args.dir, suffix=".f32") as f:
+        for at in range(0, n, 1 << 16):
+            random_points((min(n - at, 1 << 16), 128), at).tofile(f)
+        f.flush()
+        os.fsync(f.fileno())
+        worker("outofcore", f.name, n, 128, 256, 3, allowed)
+
+
+if args.worker:
+    kind, *numbers = args.worker.split(",")
+    {"memory": memory_worker, "outofcore": outofcore_worker}[kind](*[int(v) if v.isdigit() else v for v in numbers])
+else:
+    begin = time.time()
+    for part in args.parts.split(","):
+        {"grid": grid, "update": update, "lowd": lowd, "memory": memory, "outofcore": outofcore}[part]()
+    say(f"\n{time.time() - begin:.0f} s; most memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
