@@ -1,23 +1,7 @@
 /* test_folder.c: configurations that are read, refused and written; folders written and read again, found by name.
  *
  * With FRUGAL_KEEP=FOLDER the files stay there, for check_transformers.sh. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "model/model.h"
-
-static void ok(fr_status st) {
-    if (st) fail_msg("%s", fr_message());
-}
-static void fails(fr_status st, const char *text) {
-    assert_int_not_equal(st, FR_OK);
-    if (!strstr(fr_message(), text)) fail_msg("no \"%s\" in: %s", text, fr_message());
-}
+#include "../made_model.h"
 
 /* ---- config.json ---- */
 
@@ -166,22 +150,18 @@ static void test_refuse(void **state) {
 
 static void test_write(void **state) {
     (void)state;
-    fr_decoder m =
-                   {
-                       .vocab = 1024,
-                       .width = 256,
-                       .hidden = 768,
-                       .layers = 4,
-                       .heads = 8,
-                       .kv_heads = 2,
-                       .head_dim = 32,
-                       .context = 512,
-                       .eps = 1e-5f,
-                       .rope = {.theta = 12345.678f},
-                       .tied = true,
-                       .bos = 0,
-                   },
-               back;
+    fr_decoder m = {.vocab = 1024,
+                    .width = 256,
+                    .hidden = 768,
+                    .layers = 4,
+                    .heads = 8,
+                    .kv_heads = 2,
+                    .head_dim = 32,
+                    .context = 512,
+                    .eps = 1e-5f,
+                    .rope = {.theta = 12345.678f},
+                    .tied = true};
+    fr_decoder back;
     fr_json *j;
     ok(fr_decoder_write(&m, FR_BF16, &j));
     ok(fr_decoder_read(j, &back));
@@ -213,16 +193,8 @@ static void test_count(void **state) {
     m.bias = m.bias_out = m.head_norm = m.around = true;
     assert_int_equal(fr_decoder_params(&m), plain + 3 * (32 + 8 + 8 + 16));
     assert_true(fr_decoder_train_flops(&m, 9) == flops);
-    m = (fr_decoder){.vocab = 10,
-                     .width = 8,
-                     .hidden = 6,
-                     .layers = 3,
-                     .heads = 4,
-                     .kv_heads = 2,
-                     .head_dim = 4,
-                     .tied = true,
-                     .experts = 5,
-                     .chosen = 2};
+    m.bias = m.bias_out = m.head_norm = m.around = false;
+    m.experts = 5, m.chosen = 2;
     assert_int_equal(fr_decoder_params(&m), plain + 3 * (4 * 144 + 5 * 8));
     assert_true(fr_decoder_train_flops(&m, 9) == flops + 6 * 3 * (144 + 5 * 8));
     m.experts = m.chosen = 0;
@@ -233,6 +205,7 @@ static void test_count(void **state) {
 
 /* ---- folders ---- */
 
+static const char golden[] = FR_TESTS_DIR "/golden/model/untied";
 static char dir[256] = "/tmp/frugal-model-XXXXXX";
 
 static char *within(const char *name) {
@@ -246,10 +219,8 @@ static char *within(const char *name) {
 /* What the golden model holds, written by us and read again: the same bytes. */
 static void test_folder(void **state) {
     (void)state;
-    char golden[512];
     fr_model a, b;
     fr_session *s;
-    snprintf(golden, sizeof golden, "%s/golden/model/untied", FR_TESTS_DIR);
     ok(fr_model_open(golden, &a));
     fr_graph *g = fr_graph_new();
     fr_output(g, "loss", fr_decoder_loss(g, &a.decoder, &(fr_decoder_opts){.lora_rank = 2}, 1, 4));
@@ -281,11 +252,9 @@ static void test_folder(void **state) {
 static void test_ends(void **state) {
     (void)state;
     static const char more[] = "{\"eos_token_id\": [1, 7, 5]}";
-    char golden[512];
     fr_model m, back;
     fr_named_tensor *w;
     size_t count;
-    snprintf(golden, sizeof golden, "%s/golden/model/untied", FR_TESTS_DIR);
     ok(fr_model_open(golden, &m));
     ok(fr_model_weights(&m, &w, &count));
     ok(fr_model_folder_write(within("ends"), &m.decoder, w, count));
@@ -389,8 +358,6 @@ static fr_status whole_way(const char *from) {
 
 static void test_out_of_memory(void **state) {
     (void)state;
-    char golden[512];
-    snprintf(golden, sizeof golden, "%s/golden/model/untied", FR_TESTS_DIR);
     size_t before = fr_memory_total().now;
     long n = 1;
     for (;; n++) {
@@ -413,11 +380,8 @@ static int make(void **state) {
     return mkdtemp(dir) ? 0 : -1;
 }
 static int clean(void **state) {
-    char command[600];
     (void)state;
-    if (getenv("FRUGAL_KEEP")) return 0;
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
+    return getenv("FRUGAL_KEEP") ? 0 : remove_folder(dir);
 }
 
 int main(void) {
