@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/run_memory.h"
+#include "cli/run_times.h"
 #include "cli/sampling_options.h"
 #include "cli/saying.h"
 #include "model/model.h"
@@ -19,7 +20,7 @@ typedef struct call {
     fr_sampling_call sampling;
     int64_t most, count;
     int32_t drafts;
-    bool chat, stats;
+    bool chat, stats, times;
 } call;
 
 typedef struct job {
@@ -141,7 +142,8 @@ static fr_status open_model(job *j, const call *c) {
         o.draft_store = j->drafter.store;
     }
     FR_TRY(fr_cli_pool(&o.pool));
-    return fr_generator_new(&j->model.decoder, j->model.store, &o, &j->generator);
+    FR_TRY(fr_generator_new(&j->model.decoder, j->model.store, &o, &j->generator));
+    return c->times ? fr_engine_time(fr_generator_engine(j->generator)) : FR_OK;
 }
 
 static fr_status make_room(job *j) {
@@ -235,6 +237,7 @@ static fr_status work(job *j, const call *c) {
     FR_TRY(generate(j));
     fflush(stdout);
     if (c->stats) print_stats(j);
+    if (c->times) fr_cli_times_print(fr_generator_engine(j->generator), j->end - j->begin);
     return FR_OK;
 }
 
@@ -342,6 +345,7 @@ static int take(call *c, int option, const char *word) {
     case 'R': c->chat = false; break;
     case 'y': c->system = word; break;
     case 'T': c->template = word; break;
+    case 'W': c->times = true; break;
     default: c->stats = true; break;
     }
     if (option == 'y' || option == 'T') c->chat = true;
@@ -359,7 +363,8 @@ static const struct option own_options[] = {{"prompt", required_argument, NULL, 
                                             {"raw", no_argument, NULL, 'R'},
                                             {"system", required_argument, NULL, 'y'},
                                             {"template", required_argument, NULL, 'T'},
-                                            {"stats", no_argument, NULL, 'S'}};
+                                            {"stats", no_argument, NULL, 'S'},
+                                            {"times", no_argument, NULL, 'W'}};
 
 static int run(int argc, char **argv) {
     struct option options[FR_COUNT(own_options) + FR_SAMPLING_OPTIONS];
@@ -418,7 +423,9 @@ const fr_command fr_command_run = {
         "      --kv KIND        keys and values in f32, bf16, f16, 8 or 4 bits (default: as the\n"
         "                       model says, else bf16)\n"
         "      --stats          on standard error: tokens a second, for the prompt and after it,\n"
-        "                       and memory\n\n" FR_SAMPLING_HELP "\nexamples:\n"
+        "                       and memory\n"
+        "      --times          and where that time went, operator by operator\n\n" FR_SAMPLING_HELP
+        "\nexamples:\n"
         "  frugal run -p \"There are two red circles and a blue star. How many circles are "
         "there?\"\n"
         "  frugal run -p \"What is 23 + 48?\" --stats\n"

@@ -232,9 +232,11 @@ static void poison(const fr_session *s, const fr_plan *p, int32_t step) {
 /* One thread is timed by its own clock, which stands still while others have the processor. */
 static fr_status run_timed(fr_session *s, const fr_step *step, const fr_call *c) {
     double (*clock)(void) = fr_pool_threads(s->opts.pool) > 1 ? fr_now : fr_thread_cpu;
-    double start = clock(), *least = &s->times[(size_t)step->node * 2 + step->copy];
+    const size_t at = (size_t)step->node * 2 + step->copy;
+    const double begin = fr_now(), start = clock();
     FR_TRY(c->op->run(c));
-    *least = FR_MIN(*least, clock() - start);
+    s->times[at] = FR_MIN(s->times[at], clock() - start);
+    s->took[at] = fr_now() - begin;
     return FR_OK;
 }
 

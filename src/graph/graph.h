@@ -150,5 +150,16 @@ size_t fr_session_arena_bytes(const fr_session *s); /* of the last plan */
  * second. */
 fr_status fr_session_time_nodes(fr_session *s);
 fr_status fr_session_print_times(const fr_session *s, FILE *out);
+/* Where the time of many runs went: a line for each operator, one for copies that plans made. */
+typedef struct fr_op_time {
+    const char *name;
+    double seconds;
+} fr_op_time;
+typedef struct fr_op_times {
+    fr_op_time op[64];
+    int count;
+} fr_op_times;
+/* Adds what the last run took, which was timed. */
+void fr_session_add_times(const fr_session *s, fr_op_times *to);
 
 #endif

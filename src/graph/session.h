@@ -67,6 +67,7 @@ struct fr_session {
     size_t lent_bytes;
     bool ran;
     double *times; /* the shortest time of each node and of the copies of its value, or NULL */
+    double *took;  /* and the last one */
 };
 
 fr_status fr_session_check_params(const fr_session *s); /* says which are missing */

@@ -46,6 +46,8 @@ struct fr_engine {
     fr_val *state; /* all pages of a layer, keys or values */
     size_t states, page;
     fr_engine_stats stats;
+    bool timed;
+    fr_engine_times times[2]; /* of prompts, of tokens that were made */
 };
 
 /* ---- making one ---- */
@@ -301,7 +303,12 @@ static fr_status run_rows(fr_engine *e, const piece *rows, int64_t count, bool m
         [MOST] = fr_tensor_make(FR_I32, 1, (int64_t[]){count}, e->limits),
         [PICK] = fr_tensor_make(FR_I32, 1, (int64_t[]){picks}, e->pick),
     };
+    double begin = fr_now();
     FR_TRY(fr_session_run(e->session, in, INPUTS));
+    if (e->timed) {
+        e->times[made].seconds += fr_now() - begin;
+        fr_session_add_times(e->session, &e->times[made].op);
+    }
     hand_out(e, rows, count, width, made, point);
     for (int64_t r = 0; r < count; r++) {
         int32_t s = rows[r].f->sequence;
@@ -418,4 +425,14 @@ fr_engine_stats fr_engine_stats_of(const fr_engine *e) {
     s.page = e->page;
     s.arena = fr_session_arena_bytes(e->session);
     return s;
+}
+
+fr_status fr_engine_time(fr_engine *e) {
+    FR_TRY(fr_session_time_nodes(e->session));
+    e->timed = true;
+    return FR_OK;
+}
+
+fr_engine_times fr_engine_times_of(const fr_engine *e, bool made) {
+    return e->times[made];
 }

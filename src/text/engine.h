@@ -85,4 +85,13 @@ typedef struct fr_engine_stats {
 } fr_engine_stats;
 fr_engine_stats fr_engine_stats_of(const fr_engine *e);
 
+/* Where the time of runs goes that read prompts, and of those for tokens that were made. */
+typedef struct fr_engine_times {
+    fr_op_times op;
+    double seconds; /* of the runs: with what is between operators */
+} fr_engine_times;
+/* From now on runs are timed. */
+fr_status fr_engine_time(fr_engine *e);
+fr_engine_times fr_engine_times_of(const fr_engine *e, bool made);
+
 #endif

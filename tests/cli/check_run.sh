@@ -28,6 +28,12 @@ err_has '^memory: .*; the system counts '
 expect 0 -p "$shapes" --stats
 err_has '^prompt: [0-9]+ tokens in .* tokens/s$'
 err_has '^text: [0-9]+ tokens, the text had ended'
+expect 0 -p "$kite" -n 3 --times
+err_has '^operator +prompt, ms +share +after it, ms +share$'
+err_has '^linear +[0-9.]+ +[0-9.]+% +[0-9.]+ +[0-9.]+%$'
+err_has '^paged_attention '
+err_has '^all .* 100.0% .* 100.0%$'
+err_has '^beside the model.s runs, .*: [0-9.]+ ms$'
 "$frugal" run -p "$kite" -t 1 --quiet >first
 cp first drawn
 expect 0 -p "$kite" -t 1 --quiet --threads 1

@@ -320,7 +320,15 @@ static void test_times(void **state) {
     set_all(&r);
     assert_int_equal(fr_session_print_times(r.s, stdout), FR_INVALID);
     toy_good(fr_session_time_nodes(r.s));
+    fr_op_times all = {0};
+    fr_session_add_times(r.s, &all); /* nothing ran */
+    assert_int_equal(all.count, 0);
     toy_good(run(&r, 4, &y));
+    fr_session_add_times(r.s, &all);
+    const double once = all.op[0].seconds;
+    assert_true(all.count == 1 && !strcmp(all.op[0].name, "pack") && once > 0);
+    fr_session_add_times(r.s, &all);
+    assert_true(all.count == 1 && all.op[0].seconds == 2 * once);
     FILE *f = tmpfile();
     assert_non_null(f);
     toy_good(fr_session_print_times(r.s, f));
