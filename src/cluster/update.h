@@ -1,9 +1,10 @@
-/* update.h: new centroids from labels: sums of the points of each cluster.
+/* update.h: new centroids from labels: sums of the points of each cluster, in doubles.
  *
- * Two ways, chosen by size alone: `private`, a block's rows are added to sums of the thread while they are still in
- * its cache, right behind the assignment; `sorted`, labels are counted, sorted (the inverse of the assignment), and
- * each cluster's rows are added in rising order by the thread that owns the cluster. Neither needs atomics; both add
- * in an order that only the points and the labels decide. */
+ * Two ways, chosen by size alone. `Striped`, where the sums of all clusters fit a core's cache: the points are cut into
+ * stripes, a stripe's rows are added to sums of its own right behind their assignment, while they are in the cache, and
+ * the stripes' sums are added up in the order of the stripes. `Sorted`, otherwise: labels are counted and sorted (the
+ * inverse of the assignment), and each cluster's rows are added in rising order to its sum by whoever has the cluster.
+ * Neither needs atomics; in both the order of additions follows from the points and the labels alone. */
 #ifndef FR_CLUSTER_UPDATE_H
 #define FR_CLUSTER_UPDATE_H
 
@@ -19,11 +20,39 @@ typedef struct fr_sums {
 
 fr_status fr_sums_new(int64_t k, int64_t width, fr_sums *out);
 void fr_sums_free(fr_sums *s);
+void fr_sums_clear(fr_sums *s);
+
+/* Adding up the points of one problem, a wave of rows at a time:
+ *
+ *     fr_adder_begin
+ *     first = 0; while (first < rows) {
+ *         end = fr_adder_wave(a, first, the end of what can be read now)
+ *         rows first .. end - 1, cut at multiples of `item` rows, on any threads: striped: a block's rows to
+ *         fr_adder_block, the blocks of an item in order
+ *         fr_adder_end(a, first, end, label)
+ *         first = end
+ *     } */
+typedef struct fr_adder fr_adder;
+fr_status fr_adder_new(const fr_points *p, int64_t k, int64_t memory, int threads, fr_adder **out);
+void fr_adder_free(fr_adder *a);
+bool fr_adder_striped(const fr_adder *a);
+int64_t fr_adder_item(const fr_adder *a); /* rows, a multiple of FR_POINTS_BLOCK */
+
+int64_t fr_adder_wave_rows(const fr_adder *a); /* at most */
+
+void fr_adder_begin(fr_adder *a, fr_sums *s); /* s NULL: nothing will be added up */
+int64_t fr_adder_wave(const fr_adder *a, int64_t first, int64_t end);
+void fr_adder_block(fr_adder *a, int64_t first, int64_t count, const float *rows,
+                    const int32_t *label);
+void fr_adder_end(fr_adder *a, int64_t first, int64_t end, const int32_t *label, fr_pool *pool);
+/* Instead of fr_adder_end, for a pass that adds nothing up. */
+void fr_adder_skip(fr_adder *a, int64_t end);
 
 /* Sums of all points by label, from nothing. memory: bytes of working memory it may take. */
 fr_status fr_update_sums(const fr_points *p, const int32_t *label, int64_t memory,
                          fr_reader *reader, fr_pool *pool, fr_sums *s);
-/* Means; a cluster without points keeps what `centroids` holds. Cosine: of length 1. */
+/* Means; a cluster without points (or weight) keeps what `centroids` holds. Cosine: of length 1, and a mean of zero
+ * keeps it, too. */
 void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids);
 
 #endif

@@ -60,6 +60,7 @@ void fr_kernels_fill(unsigned cpu, fr_kernels *out) {
     fr_attn_kernels_fill(cpu, &out->attn);
     fr_kvattn_kernels_fill(cpu, &out->kvattn);
     fr_conv_kernels_fill(cpu, &out->conv);
+    fr_cluster_kernels_fill(cpu, &out->cluster);
     fr_qrow_kernels_fill(cpu, &out->qrow);
     fr_qgemm_kernels_fill(cpu, &out->qgemm);
     fr_nearest_kernels_fill(cpu, &out->nearest);

@@ -16,6 +16,7 @@
 #include <frugal/ops.h>
 
 #include "kernel/attn.h"
+#include "kernel/cluster.h"
 #include "kernel/convert.h"
 #include "kernel/cuda.h"
 #include "kernel/gemm.h"
@@ -48,6 +49,7 @@ typedef struct fr_kernels {
     fr_attn_kernels attn;
     fr_kvattn_kernels kvattn;
     fr_conv_kernels conv;
+    fr_cluster_kernels cluster;
     fr_qrow_kernels qrow;
     fr_qgemm_kernels qgemm;
     fr_nearest_kernels nearest;

@@ -1,0 +1,125 @@
+/* test_bounds.c: bounds save comparisons and change nothing: labels, centroids and iterations are those of Lloyd, bit
+ * for bit. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "cluster/made.h"
+
+static void same(const made_result *a, const made_result *b, int64_t n, int64_t d, int64_t k) {
+    for (int64_t i = 0; i < n; i++)
+        if (a->labels[i] != b->labels[i])
+            fail_msg("point %lld has label %d and %d", (long long)i, a->labels[i], b->labels[i]);
+    assert_memory_equal(a->centroids, b->centroids, (size_t)(k * d) * sizeof(float));
+    assert_int_equal(a->stats.iterations, b->stats.iterations);
+    assert_true(a->stats.inertia == b->stats.inertia);
+}
+
+static const fr_kmeans_method methods[] = {FR_KMEANS_HAMERLY, FR_KMEANS_YINYANG, FR_KMEANS_AUTO};
+
+static void compare(const float *x, int64_t n, int64_t d, fr_kmeans_opts o) {
+    o.method = FR_KMEANS_LLOYD;
+    made_result want = made_run(x, n, d, &o);
+    for (size_t m = 0; m < FR_COUNT(methods); m++) {
+        o.method = methods[m];
+        made_result got = made_run(x, n, d, &o);
+        same(&got, &want, n, d, o.k);
+        made_free(&got);
+    }
+    made_free(&want);
+}
+
+static void test_same_as_lloyd(void **state) {
+    (void)state;
+    const int64_t widths[] = {1, 2, 3, 17, 64}, ks[] = {1, 2, 16, 40, 101};
+    for (int kind = MADE_RANDOM; kind <= MADE_GRID; kind++)
+        for (size_t w = 0; w < FR_COUNT(widths); w++)
+            for (size_t i = 0; i < FR_COUNT(ks); i++) {
+                int64_t n = 1500, d = widths[w];
+                float *x = made_points((made_kind)kind, n, d, 11 + w);
+                fr_kmeans_opts o = fr_kmeans_defaults(ks[i]);
+                o.start = FR_START_RANDOM;
+                o.iterations = 12;
+                o.tolerance = 0;
+                o.threads = 1 + (int)(i % 2);
+                o.metric = kind == MADE_RANDOM && d > 2 && i % 2 ? FR_COSINE : FR_EUCLID;
+                if (kind == MADE_GRID) o.empty = FR_EMPTY_SPLIT;
+                compare(x, n, d, o);
+                fr_free(x);
+            }
+}
+
+/* Far from the origin f32 scores are coarse: many ties, and many that only rounding decides. */
+static void test_far_from_origin(void **state) {
+    (void)state;
+    int64_t n = 2000, d = 3;
+    float *x = made_points(MADE_RANDOM, n, d, 5);
+    for (int64_t i = 0; i < n * d; i++) x[i] = 1000 + x[i];
+    fr_kmeans_opts o = fr_kmeans_defaults(20);
+    o.start = FR_START_RANDOM;
+    o.iterations = 15;
+    o.tolerance = -1;
+    compare(x, n, d, o);
+    fr_free(x);
+}
+
+/* Points on the middle between two centroids, and one float beside it. */
+static void test_near_ties(void **state) {
+    (void)state;
+    int64_t n = 3000, d = 2;
+    float *x = made_points(MADE_RANDOM, n, d, 5), given[8] = {-1, 0, 1, 0, 3, 0, 5, 0};
+    for (int64_t i = 0; i < n; i++) {
+        float middle = (float)(i % 3 * 2);
+        x[i * d] = i % 5 == 1   ? nextafterf(middle, 9)
+                   : i % 5 == 2 ? nextafterf(middle, -9)
+                   : i % 5 == 3 ? given[i % 4 * 2]
+                                : middle;
+        x[i * d + 1] = 0.001f * x[i * d + 1];
+    }
+    fr_kmeans_opts o = fr_kmeans_defaults(4);
+    fr_tensor first = made_tensor(given, 4, d);
+    o.start = FR_START_GIVEN;
+    o.given = &first;
+    o.tolerance = -1;
+    o.iterations = 10;
+    compare(x, n, d, o);
+    fr_free(x);
+}
+
+/* Where clusters are clear most comparisons are saved; AUTO finds that out by itself. */
+static void test_saves(void **state) {
+    (void)state;
+    int64_t n = 40000, d = 4;
+    float *x = made_points(MADE_CLUSTERED, n, d, 3);
+    fr_kmeans_opts o = fr_kmeans_defaults(64);
+    o.start = FR_START_RANDOM;
+    o.iterations = 20;
+    o.tolerance = -1;
+    o.method = FR_KMEANS_LLOYD;
+    made_result want = made_run(x, n, d, &o);
+    assert_int_equal(want.stats.products, 21 * n * o.k);
+    const double share[] = {0.6, 0.6, 0.8};
+    for (size_t m = 0; m < FR_COUNT(methods); m++) {
+        o.method = methods[m];
+        made_result got = made_run(x, n, d, &o);
+        same(&got, &want, n, d, o.k);
+        print_message("method %d: %.3f of the products\n", (int)got.stats.method,
+                      (double)got.stats.products / (double)want.stats.products);
+        assert_true((double)got.stats.products < share[m] * (double)want.stats.products);
+        made_free(&got);
+    }
+    made_free(&want);
+    fr_free(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_as_lloyd),
+        cmocka_unit_test(test_far_from_origin),
+        cmocka_unit_test(test_near_ties),
+        cmocka_unit_test(test_saves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
