@@ -42,29 +42,66 @@ static void *cut(cutter *c, size_t floats) {
     return p;
 }
 
-size_t fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s) {
+void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, size_t *bytes) {
     const fr_nearest_kernels *k = &c->kernels->nearest;
     const size_t rows = c->plan.rows, lanes = rows * (size_t)k->lanes, points = (size_t)k->points;
-    const bool pieces = c->plan.piece < (size_t)c->width;
+    const size_t width = (size_t)c->width, pairs = c->pairs_wanted ? rows : 0;
+    size_t packed = c->plan.across ? points * width : rows * c->plan.piece;
+    if (pairs && packed < rows * c->pair_steps) packed = rows * c->pair_steps;
     cutter t = {scratch, 0};
-    s->packed = cut(&t, c->plan.across ? points * (size_t)c->width : rows * c->plan.piece);
+    s->packed = cut(&t, packed);
     s->best = cut(&t, lanes);
     s->second = cut(&t, lanes);
     s->index = cut(&t, lanes);
     s->spill_best = cut(&t, points);
     s->spill_second = cut(&t, points);
     s->spill_label = cut(&t, points);
-    s->sums = cut(&t, pieces ? rows * c->plan.set * (size_t)k->width : 0);
-    return t.used;
+    s->sums = cut(&t, c->plan.piece < width ? rows * c->plan.set * (size_t)k->width : 0);
+    s->slack = cut(&t, pairs);
+    s->length = cut(&t, pairs);
+    s->least = cut(&t, pairs);
+    s->again = cut(&t, pairs);
+    s->gather = cut(&t, pairs ? FR_ASSIGN_GATHER * width : 0);
+    *bytes = t.used;
 }
 
 size_t fr_assign_scratch(const fr_centroids *c, const fr_points *p) {
     (void)p;
     fr_assign_space s;
-    return fr_assign_carve(c, NULL, &s);
+    size_t bytes;
+    fr_assign_carve(c, NULL, &s, &bytes);
+    return bytes;
 }
 
 /* ---- centroids ---- */
+
+/* Worth it from some products on that the rounding of points, and the proofs, are shared by. */
+static void choose_pairs(fr_centroids *c, fr_kmeans_products products) {
+    const bool worth = c->k >= 32 && c->width >= 16 && !c->plan.across;
+    c->pairs_wanted = c->kernels->nearest.scan_bf16 && c->width <= LONG &&
+                      (products == FR_PRODUCTS_BF16 || (products == FR_PRODUCTS_AUTO && worth));
+    c->pair_steps = ((size_t)c->width + 1) / 2 + 1;
+    c->pair_set =
+        clamp(PART / (c->pair_steps * (size_t)c->kernels->nearest.width * 4), 1, c->panel_count);
+}
+
+static bool take_memory(fr_centroids *c) {
+    const size_t k = (size_t)c->k, width = (size_t)c->width;
+    const size_t lanes = c->panel_count * (size_t)c->kernels->nearest.width;
+    size_t all;
+    if (!fr_size_mul(lanes, width + 2, &all) || !fr_size_mul(all, 8, &all)) return false;
+    c->rows = fr_alloc(FR_MEM_STATE, k * width * 4);
+    c->panels = fr_alloc(FR_MEM_PACKED, lanes * width * 4);
+    c->square = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    if (!c->rows || !c->panels || !c->square) return false;
+    if (!c->pairs_wanted) return true;
+    c->pairs = fr_alloc(FR_MEM_PACKED, lanes * c->pair_steps * 4);
+    c->low = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    c->reach = fr_alloc(FR_MEM_PACKED, k * 4);
+    c->slip = fr_alloc(FR_MEM_PACKED, k * 4);
+    c->middle = fr_alloc(FR_MEM_PACKED, width * 4);
+    return c->pairs && c->low && c->reach && c->slip && c->middle;
+}
 
 fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans_products products,
                            fr_centroids **out) {
@@ -75,7 +112,6 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
                        (long long)k, (long long)width);
     fr_centroids *c = fr_alloc(FR_MEM_OTHER, sizeof *c);
     if (!c) return FR_NOMEM;
-    (void)products;
     c->k = k, c->width = width, c->metric = metric;
     c->kernels = fr_kernel();
     c->factor = metric == FR_EUCLID ? -2 : -1;
@@ -83,16 +119,8 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
     c->panel_count = (size_t)((k + nr - 1) / nr);
     c->narrow = nr == 2 * lanes && k % nr > 0 && k % nr <= lanes;
     c->plan = plan_of(c);
-    size_t row_count, panel_size = 0, bytes = 0;
-    bool fits = fr_size_mul((size_t)k, (size_t)width, &row_count) &&
-                fr_size_mul(c->panel_count * (size_t)nr, (size_t)width, &panel_size) &&
-                fr_size_mul(panel_size, 8, &bytes);
-    if (fits) {
-        c->rows = fr_alloc(FR_MEM_STATE, row_count * 4);
-        c->panels = fr_alloc(FR_MEM_PACKED, panel_size * 4);
-        c->square = fr_alloc(FR_MEM_PACKED, c->panel_count * (size_t)nr * 4);
-    }
-    if (!c->rows || !c->panels || !c->square) {
+    choose_pairs(c, products);
+    if (!take_memory(c)) {
         fr_centroids_free(c);
         return fr_fail(FR_NOMEM, "There is no memory for %lld centroids of %lld coordinates.",
                        (long long)k, (long long)width);
@@ -106,6 +134,11 @@ void fr_centroids_free(fr_centroids *c) {
     fr_free(c->rows);
     fr_free(c->panels);
     fr_free(c->square);
+    fr_free(c->pairs);
+    fr_free(c->low);
+    fr_free(c->reach);
+    fr_free(c->slip);
+    fr_free(c->middle);
     fr_free(c);
 }
 
@@ -135,11 +168,14 @@ static void set_panel(void *arg, size_t p) {
     }
     c->kernels->gemm.pack_rows(c->rows + first * width, width * 4, (int)n, width, (int)nr,
                                c->panels + first * width);
+    if (c->pairs_wanted) fr_pairs_panel(c, p);
 }
 
 void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool) {
     if (rows != c->rows) memcpy(c->rows, rows, (size_t)c->k * (size_t)c->width * 4);
+    if (c->pairs_wanted) fr_pairs_middle(c);
     fr_pool_run(pool, c->panel_count, set_panel, c);
+    c->pairs_good = c->pairs_wanted && fr_pairs_good(c);
 }
 
 /* ---- labels ---- */
@@ -147,9 +183,13 @@ void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool) {
 void fr_assign_rows(const fr_centroids *c, int64_t count, const float *rows, void *scratch,
                     fr_assigned *out) {
     fr_assign_space s;
-    fr_assign_carve(c, scratch, &s);
+    size_t bytes;
+    fr_assign_carve(c, scratch, &s, &bytes);
     out->products += count * c->k;
-    fr_assign_scan(c, count, rows, &s, out->label, out->best, out->second);
+    if (c->pairs_good && !out->best && !out->second)
+        out->rechecked += fr_assign_pairs(c, count, rows, &s, out->label);
+    else
+        fr_assign_scan(c, count, rows, &s, out->label, out->best, out->second);
 }
 
 void fr_assign_scores(const fr_centroids *c, const float *row, int64_t from, int64_t to,

@@ -28,36 +28,44 @@ struct fr_centroids {
     fr_assign_plan plan;
 
     /* In bf16; see assign_pairs.c. */
-    bool pairs_wanted, pairs_good; /* asked for and possible; not too large to be rounded */
-    uint32_t *pairs;               /* [panel_count][(width + 1) / 2 + 1][kernels' width] */
-    float *low;                    /* as square, less what rounding may take */
-    float *reach, *slip;           /* [k], bf16 values: lengths, and errors of rounding */
-    double *middle;                /* [width], the mean of the centroids */
+    bool pairs_wanted,
+        pairs_good;              /* there is memory for them; no number is too large to be proven */
+    size_t pair_steps, pair_set; /* steps of a row, the last is for errors; panels of a set */
+    uint32_t *pairs;             /* [panel_count][pair_steps][kernels' width] */
+    float *low;                  /* as square, less what rounding may take */
+    float *reach, *slip;         /* [k] lengths, and errors of rounding: bf16 values */
+    float *middle;               /* [width] the mean of the centroids */
 };
-
-static inline size_t fr_pair_steps(const fr_centroids *c) {
-    return ((size_t)c->width + 1) / 2;
-}
 
 /* Where rows are packed and lanes kept, cut out of a thread's scratch. */
 typedef struct fr_assign_space {
-    void *packed;         /* [rows of a part][piece], or a panel of `across` */
+    void *packed;         /* the rows of a part, or a panel of `across` */
     float *best, *second; /* [rows of a part][lanes] */
     int32_t *index;
     float *sums;                      /* [rows of a part][set][width], of pieces */
-    float *spill_best, *spill_second; /* for results of a filled-up tile */
+    float *spill_best, *spill_second; /* for results of a filled-up panel of `across` */
     int32_t *spill_label;
-    float *gather; /* [GATHER][width] */
-    float *few;    /* three floats a row of a part, of bf16 */
+    /* Of bf16, a value a row of a part: square lengths and what rounding took of them, which become the two factors
+     * of the error; least scores; rows to be looked at again, and copies of some. */
+    float *slack, *length, *least;
+    int32_t *again;
+    float *gather; /* [FR_ASSIGN_GATHER][width] */
 } fr_assign_space;
 
-enum { FR_ASSIGN_GATHER = 64 /* rows that are looked at again together */ };
+enum { FR_ASSIGN_GATHER = 56 /* rows that are looked at again together */ };
 
-/* Sizes; scratch NULL: only counted. */
-size_t fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s);
+void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, size_t *bytes);
 
 /* Every score in f32. best and second may be NULL. */
 void fr_assign_scan(const fr_centroids *c, int64_t count, const float *rows,
                     const fr_assign_space *s, int32_t *label, float *best, float *second);
+
+/* Panel p and the mean, of centroids that were set; whether their numbers are good for it. */
+void fr_pairs_middle(fr_centroids *c);
+void fr_pairs_panel(fr_centroids *c, size_t p);
+bool fr_pairs_good(const fr_centroids *c);
+/* Labels by bf16 where it proves them, else in f32; how many it did not prove. */
+int64_t fr_assign_pairs(const fr_centroids *c, int64_t count, const float *rows,
+                        const fr_assign_space *s, int32_t *label);
 
 #endif

@@ -1,0 +1,317 @@
+/* assign_pairs.c: labels in bf16, with proof.
+ *
+ * A point x and the centroids c' = c - m, m their mean, are rounded to bf16: xh and ch. Taking m away changes all
+ * scores of a point alike, and makes the numbers that are rounded small where all lie far from the origin. With
+ * Cauchy's inequality
+ *
+ *     |x.c' - xh.ch| <= |x - xh| |c'| + |xh| |c' - ch|
+ *
+ * where what rounding took away is measured, not assumed: nothing, of numbers that are bf16 already. To this come
+ *
+ *     the sums in bf16      G |xh| |ch|, G = 2 N 2^-23 for N terms: two roundings a term, each as bad as truncation
+ *     the chain in f32      g |x| |c|, g = N 2^-24, and the rounding of both scores, 2^-24 of their terms:
+ *                           the labels are those of f32, with its errors
+ *     numbers under 2^-126  which the instruction takes for zero: 2^-126 each
+ *
+ * Together no more than A_x P_c + B_x Q_c, with A_x = |x - xh| + (G + 2^-22) |x|, P_c = max(|c'|, |ch|), B_x = the
+ * larger of |x| and |xh|, Q_c = |c' - ch| + (g + 2^-22) |c|, all rounded up; A and B a little more, for what G does to
+ * this sum itself; and what belongs to the score's |c|^2 is taken off that (`low`). The pair (A, B) stands behind the
+ * coordinates of the point and (P, Q) behind those of the centroid: so the tile itself subtracts the error, and what
+ * it finds are lower bounds of scores, each as tight as its centroid allows. The f32 score of j lies between its bound
+ * l_j and l_j + 2 E_j. So no centroid can be nearest but those with l_j <= l_b + 2 E_b, for whatever b. Mostly b,
+ * where l is least, is alone with that; else the few are compared in f32, or all, if the lanes do not know them. */
+#include <math.h>
+#include <string.h>
+
+#include "cluster/assign_parts.h"
+
+#define LARGEST 1e18 /* lengths; beyond, products could leave the range of f32 */
+
+static float from_bits(uint32_t u) {
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+static uint32_t to_bits(float x) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    return u;
+}
+
+/* To the nearest bf16; what the dot instruction takes for zero is zero here. */
+static uint32_t round_bf16(double x) {
+    uint32_t u = to_bits((float)x);
+    u = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    return (u & 0x7f80) ? u : 0;
+}
+
+/* The upper half of a float not less than x >= 0, and not a denormal. */
+static uint32_t up_bf16(double x) {
+    uint32_t u = to_bits((float)(x * (1 + 0x1p-20) + 0x1p-110));
+    return (u + 0xffff) >> 16;
+}
+
+static float as_float(uint32_t half) {
+    return from_bits(half << 16);
+}
+
+/* G and g of the text above. */
+static double dot_error(const fr_centroids *c) {
+    return 2.04 * 0x1p-23 * (double)(2 * c->pair_steps);
+}
+static double chain_error(const fr_centroids *c) {
+    return 1.01 * 0x1p-24 * (double)c->width;
+}
+
+/* ---- centroids ---- */
+
+void fr_pairs_middle(fr_centroids *c) {
+    enum { COLUMNS = 64 };
+    const size_t width = (size_t)c->width;
+    for (size_t d = 0; d < width; d += COLUMNS) {
+        double sum[COLUMNS] = {0};
+        const size_t n = width - d < COLUMNS ? width - d : COLUMNS;
+        for (int64_t j = 0; j < c->k; j++)
+            for (size_t i = 0; i < n; i++) sum[i] += (double)c->rows[(size_t)j * width + d + i];
+        for (size_t i = 0; i < n; i++) c->middle[d + i] = (float)(sum[i] / (double)c->k);
+    }
+}
+
+typedef struct lengths {
+    double as_was, moved, rounded, lost; /* squares */
+} lengths;
+
+/* Coordinate d of centroid j to bf16. */
+static uint32_t round_value(const fr_centroids *c, size_t j, size_t d, lengths *l) {
+    if (d >= (size_t)c->width) return 0;
+    const double x = (double)c->rows[j * (size_t)c->width + d], y = x - (double)c->middle[d];
+    const uint32_t h = round_bf16(y);
+    const double r = (double)as_float(h), e = y - r;
+    l->as_was += x * x, l->moved += y * y, l->rounded += r * r, l->lost += e * e;
+    return h;
+}
+
+static double longer(double a, double b) {
+    return a > b ? a : b;
+}
+
+void fr_pairs_panel(fr_centroids *c, size_t p) {
+    const size_t nr = (size_t)c->kernels->nearest.width, steps = c->pair_steps;
+    uint32_t *out = c->pairs + p * steps * nr;
+    for (size_t i = 0; i < nr; i++) {
+        const size_t j = p * nr + i;
+        if (j >= (size_t)c->k) {
+            for (size_t s = 0; s < steps; s++) out[s * nr + i] = 0;
+            c->low[j] = INFINITY;
+            continue;
+        }
+        lengths l = {0};
+        for (size_t s = 0; s + 1 < steps; s++) {
+            uint32_t low = round_value(c, j, 2 * s, &l);
+            out[s * nr + i] = low | round_value(c, j, 2 * s + 1, &l) << 16;
+        }
+        const uint32_t reach = up_bf16(sqrt(longer(l.moved, l.rounded)));
+        const uint32_t slip = up_bf16(sqrt(l.lost) + (chain_error(c) + 0x1p-22) * sqrt(l.as_was));
+        out[(steps - 1) * nr + i] = reach | slip << 16;
+        c->reach[j] = as_float(reach), c->slip[j] = as_float(slip);
+        const double square = (double)c->square[j] * (1 - 0x1p-20) - 0x1p-90;
+        float low = (float)square;
+        c->low[j] = (double)low > square ? nextafterf(low, -INFINITY) : low;
+    }
+}
+
+bool fr_pairs_good(const fr_centroids *c) {
+    for (int64_t j = 0; j < c->k; j++)
+        if (!(c->reach[j] < LARGEST && c->slip[j] < LARGEST && c->square[j] < LARGEST * LARGEST))
+            return false;
+    for (int64_t d = 0; d < c->width; d++)
+        if (!(fabsf(c->middle[d]) < LARGEST)) return false;
+    return true;
+}
+
+/* ---- points ---- */
+
+typedef struct part {
+    const fr_centroids *c;
+    const fr_assign_space *s;
+    const float *rows;
+    size_t count, tile;
+    int32_t *label;
+} part;
+
+static size_t at_most(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static int tile_rows(const part *p, size_t t) {
+    return (int)at_most(p->tile, p->count - t * p->tile);
+}
+
+/* Rounds and packs the rows of a tile, and puts (A, B) behind each. */
+static void pack_tile(const part *p, size_t t) {
+    const fr_centroids *c = p->c;
+    const size_t first = t * p->tile, last = c->pair_steps - 1;
+    const int rows = tile_rows(p, t), height = fr_nearest_height(&c->kernels->nearest, rows);
+    uint32_t *out = (uint32_t *)p->s->packed + first * c->pair_steps;
+    float *length = p->s->length + first, *slack = p->s->slack + first;
+    c->kernels->nearest.pairs(p->rows + first * (size_t)c->width, (size_t)c->width, rows,
+                              (size_t)c->width, height, out, length, slack);
+    const double dot = dot_error(c), more = 1 + 2 * dot + 0x1p-18;
+    for (int i = 0; i < height; i++) {
+        out[last * (size_t)height + (size_t)i] = 0;
+        if (i >= rows) continue;
+        const double lost = sqrt((double)slack[i]) * (1 + 0x1p-9) + 0x1p-65;
+        const double long_ = sqrt((double)length[i]) * (1 + 0x1p-9) + 0x1p-65 + lost;
+        if (!(long_ < LARGEST)) { /* judged by nothing that bf16 says */
+            length[i] = INFINITY;
+            continue;
+        }
+        const uint32_t a = up_bf16((lost + (dot + 0x1p-22) * long_) * more);
+        const uint32_t b = up_bf16(long_ * more);
+        slack[i] = as_float(a), length[i] = as_float(b);
+        out[last * (size_t)height + (size_t)i] = a | b << 16;
+    }
+}
+
+static void scan_tile(const part *p, size_t t, size_t first, size_t end) {
+    const fr_centroids *c = p->c;
+    const fr_nearest_kernels *k = &c->kernels->nearest;
+    const size_t nr = (size_t)k->width, row = t * p->tile, lanes = row * (size_t)k->lanes;
+    fr_nearest_scan scan = {
+        .height = fr_nearest_height(k, tile_rows(p, t)),
+        .steps = c->pair_steps,
+        .points = (const uint32_t *)p->s->packed + row * c->pair_steps,
+        .panels = c->pairs + first * c->pair_steps * nr,
+        .stride = c->pair_steps * nr,
+        .count = end - first,
+        .first = (int32_t)(first * nr),
+        .narrow = c->narrow && end == c->panel_count,
+        .square = c->low + first * nr,
+        .factor = c->factor,
+        .best = p->s->best + lanes,
+        .index = p->s->index + lanes,
+        .second = p->s->second + lanes,
+    };
+    k->scan_bf16(&scan);
+}
+
+/* Products that wait until there are enough for the kernel. */
+typedef struct waiting {
+    int count;
+    const float *x[FR_NEAREST_CHAINS], *c[FR_NEAREST_CHAINS];
+    size_t row[FR_NEAREST_CHAINS];
+    int32_t centroid[FR_NEAREST_CHAINS];
+} waiting;
+
+static void settle(const part *p, waiting *w) {
+    float sum[FR_NEAREST_CHAINS];
+    if (!w->count) return;
+    for (int i = w->count; i < FR_NEAREST_CHAINS; i++) w->x[i] = w->x[0], w->c[i] = w->c[0];
+    p->c->kernels->nearest.chains(w->x, w->c, (size_t)p->c->width, sum);
+    for (int i = 0; i < w->count; i++) {
+        const int32_t j = w->centroid[i];
+        const float score = fmaf(p->c->factor, sum[i], p->c->square[j]);
+        float *least = p->s->least + w->row[i];
+        int32_t *label = p->label + w->row[i];
+        if (score < *least || (score == *least && j < *label)) *least = score, *label = j;
+    }
+    w->count = 0;
+}
+
+/* The few that may be nearest to row i, in f32. */
+static void compare(const part *p, size_t i, const int32_t *list, int n, waiting *w) {
+    const size_t width = (size_t)p->c->width;
+    p->s->least[i] = INFINITY;
+    for (int j = 0; j < n; j++) {
+        if (w->count == FR_NEAREST_CHAINS) settle(p, w);
+        w->x[w->count] = p->rows + i * width;
+        w->c[w->count] = p->c->rows + (size_t)list[j] * width;
+        w->row[w->count] = i;
+        w->centroid[w->count++] = list[j];
+    }
+}
+
+/* No f32 score of row i's nearest centroid is larger than this, of bounds. */
+static float limit_of(const part *p, size_t i) {
+    const fr_centroids *c = p->c;
+    const int32_t b = p->label[i];
+    double error = -(double)c->factor * ((double)p->s->slack[i] * (double)c->reach[b] +
+                                         (double)p->s->length[i] * (double)c->slip[b]);
+    error += (double)c->square[b] - (double)c->low[b];
+    const double limit = (double)p->s->least[i] + 2.001 * error;
+    const float f = (float)limit;
+    return (double)f < limit ? nextafterf(f, INFINITY) : f;
+}
+
+/* Which labels are proven; the others are compared, or put on the list of rows to be scanned again. */
+static int64_t judge(const part *p, size_t *again) {
+    const fr_nearest_kernels *k = &p->c->kernels->nearest;
+    waiting w = {0};
+    int64_t rechecked = 0;
+    *again = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t lanes = i * (size_t)k->lanes;
+        int32_t list[FR_NEAREST_LANES];
+        int n = -1;
+        if (p->s->length[i] < INFINITY && fabsf(p->s->least[i]) < INFINITY)
+            n = k->within(p->s->best + lanes, p->s->index + lanes, p->s->second + lanes,
+                          limit_of(p, i), list);
+        if (n == 1) continue;
+        rechecked++;
+        if (n < 1)
+            p->s->again[(*again)++] = (int32_t)i;
+        else
+            compare(p, i, list, n, &w);
+    }
+    settle(p, &w);
+    return rechecked;
+}
+
+/* Rows of the list against all centroids, some at a time. */
+static void scan_again(const part *p, size_t count) {
+    const size_t width = (size_t)p->c->width;
+    int32_t label[FR_ASSIGN_GATHER];
+    for (size_t r = 0; r < count; r += FR_ASSIGN_GATHER) {
+        const size_t n = at_most(FR_ASSIGN_GATHER, count - r);
+        for (size_t i = 0; i < n; i++)
+            memcpy(p->s->gather + i * width, p->rows + (size_t)p->s->again[r + i] * width,
+                   width * 4);
+        fr_assign_scan(p->c, (int64_t)n, p->s->gather, p->s, label, NULL, NULL);
+        for (size_t i = 0; i < n; i++) p->label[p->s->again[r + i]] = label[i];
+    }
+}
+
+/* How many were not proven; of these, how many took a scan of all. */
+static int64_t assign_part(const part *p, size_t *again) {
+    const fr_centroids *c = p->c;
+    const fr_nearest_kernels *k = &c->kernels->nearest;
+    const size_t tiles = (p->count + p->tile - 1) / p->tile;
+    for (size_t t = 0; t < tiles; t++) pack_tile(p, t);
+    fr_nearest_begin(tiles * p->tile * (size_t)k->lanes, p->s->best, p->s->index, p->s->second);
+    for (size_t first = 0; first < c->panel_count; first += c->pair_set)
+        for (size_t t = 0; t < tiles; t++)
+            scan_tile(p, t, first, at_most(first + c->pair_set, c->panel_count));
+    k->finish((int)p->count, p->s->best, p->s->index, p->s->second, p->label, p->s->least, NULL);
+    int64_t rechecked = judge(p, again);
+    scan_again(p, *again);
+    return rechecked;
+}
+
+int64_t fr_assign_pairs(const fr_centroids *c, int64_t count, const float *rows,
+                        const fr_assign_space *s, int32_t *label) {
+    const size_t tile = (size_t)c->kernels->nearest.heights[0], width = (size_t)c->width;
+    int64_t rechecked = 0;
+    /* A few rows say whether it is worth it for the others of the block. */
+    size_t next = 4 * tile;
+    for (size_t r = 0; r < (size_t)count;) {
+        part p = {c, s, rows + r * width, at_most(next, (size_t)count - r), tile, label + r};
+        size_t again;
+        rechecked += assign_part(&p, &again);
+        r += p.count;
+        next = c->plan.rows;
+        if (2 * again < p.count || r == (size_t)count) continue;
+        fr_assign_scan(c, count - (int64_t)r, rows + r * width, s, label + r, NULL, NULL);
+        return rechecked + count - (int64_t)r;
+    }
+    return rechecked;
+}
