@@ -31,5 +31,12 @@ extern const fr_qformat fr_int2_g64_s1, fr_int2_g16_s2, fr_int2_g16_s4, fr_int2a
 /* ggml.c: the blocks of GGUF files. The format whose blocks are of that type, or NULL. */
 extern const fr_qformat fr_q4_0, fr_q4_1, fr_q5_0, fr_q5_1, fr_q8_0, fr_q4_k, fr_q5_k, fr_q6_k;
 const fr_qformat *fr_format_of_blocks(fr_dtype t);
+/* ggml_codes.c: 32 values as signed codes: scale[i / 16] code - offset. */
+typedef struct fr_block_group {
+    float scale[2], offset;
+} fr_block_group;
+/* Values k0 .. k0 + count - 1 of a row of blocks (not Q4_0), k0 and count of whole blocks. */
+void fr_blocks_codes(const fr_qformat *f, const uint8_t *row, int64_t k0, int64_t count,
+                     int8_t *codes, fr_block_group *groups);
 
 #endif

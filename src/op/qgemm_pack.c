@@ -6,7 +6,7 @@
  * so that a large weight is not there twice. */
 #include <string.h>
 
-#include "op/qgemm.h"
+#include "op/qgemm_plan.h"
 
 #define CHUNK       512        /* values of k at a time */
 #define PIECE_BYTES (16 << 20) /* of codes, packed before their pages are given back */
@@ -34,6 +34,13 @@ static const known all_known[] = {
     {&fr_uint4_z_g64, FR_Q_W4A16, 0},
     {&fr_uint4_z_g128, FR_Q_W4A16, 0},
     {&fr_q4_0, FR_Q_W4A16, 0},
+    {&fr_q4_1, FR_Q_W4A16_OFF, 0},
+    {&fr_q4_k, FR_Q_W4A16_OFF, 0},
+    {&fr_q5_0, FR_Q_W6A16, 0},
+    {&fr_q5_1, FR_Q_W6A16, 0},
+    {&fr_q5_k, FR_Q_W6A16, 0},
+    {&fr_q6_k, FR_Q_W6A16, 0},
+    {&fr_q8_0, FR_Q_W8A16, 0},
     {&fr_fp8_128x128, FR_Q_FP8, 0},
     {&fr_fp8_e4m3_tensor, FR_Q_FP8, 0},
     {&fr_fp8_e5m2_tensor, FR_Q_FP8, 0},
@@ -69,7 +76,6 @@ static const char *way_out(const fr_qformat *f) {
     if (has(f->name, "-row")) return "quantize it in groups, as uint4-z-g128";
     if (has(f->name, "mxfp4")) return "quantize it as nvfp4";
     if (has(f->name, "int2")) return "it is for caches; quantize weights to 4 bits, as int4-g64";
-    if (!strcmp(f->part_name[0], "blocks")) return "decode it and use a linear of floats";
     if (has(f->name, "uint8"))
         return "quantize it as int8-channel, or decode it and use a linear of floats";
     return "it is for activations; quantize weights as int8-channel, int4-g64 or fp8-128x128";
@@ -104,6 +110,7 @@ fr_status fr_qweights_of(const fr_qformat *f, fr_rows_kind rows, int64_t n, int6
     fr_qpanel_of(e->kind, n, k, f->group, fr_kernel()->qgemm.way[e->kind].nr, &out->panel);
     out->panel.bf16_scales = f == &fr_int4_g64_bf16;
     out->panel.e5m2 = f == &fr_fp8_e5m2_tensor;
+    out->panel.halves = f == &fr_q6_k;
     out->panels = (n - 1) / out->panel.nr + 1;
     if (!fr_size_mul((size_t)out->panels, out->panel.bytes, &out->bytes) ||
         out->bytes > PTRDIFF_MAX / 2)
@@ -307,6 +314,10 @@ static void pack_panel(void *arg, size_t item) {
     int64_t at = j->first + (int64_t)item, col = at * p->nr;
     int cols = (int)FR_MIN(p->n - col, p->nr);
     char *panel = j->out + (size_t)at * p->bytes;
+    if (p->kind > FR_Q_FP8) {
+        qgemm_pack_blocks(j->q, p, col, cols, panel);
+        return;
+    }
     pack_codes(j, col, cols, panel);
     memset(panel, 0, p->codes);
     pack_groups(j, col, cols, panel);

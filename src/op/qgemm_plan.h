@@ -54,6 +54,10 @@ void qgemm_fetch(const qgemm_plan *p, const qgemm_rows *at, int64_t row, int row
 void qgemm_finish(const qgemm_plan *p, const fr_qtile *t, const qgemm_rows *at, int64_t row,
                   int64_t panel, const float *low);
 
+/* qgemm_blocks.c: a panel of a weight in blocks, from column col of the result on. */
+void qgemm_pack_blocks(const fr_quantized *q, const fr_qpanel *p, int64_t col, int cols,
+                       char *panel);
+
 static inline int64_t qgemm_div_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }

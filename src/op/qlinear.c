@@ -29,7 +29,7 @@ fr_rows_kind fr_qlinear_rows(const fr_qlinear_attr *a, int32_t *group) {
     const fr_qformat *f = fr_formats[a->format - 1];
     fr_qweights w = {.rows = FR_ROWS_FLOAT};
     if (fr_qweights_of(f, (fr_rows_kind)a->rows, a->n, a->k, &w)) fr_message_clear();
-    *group = w.rows == FR_ROWS_BF16 ? f->group : 0;
+    *group = w.rows == FR_ROWS_BF16 ? w.panel.group : 0;
     return w.rows;
 }
 
@@ -80,7 +80,7 @@ static parsed parse(const fr_call *c) {
     const fr_tensor *x = &c->in[X];
     parsed p = {.format = fr_formats[a->format - 1], .m = 1, .floats = x->dtype != FR_U8};
     fr_qweights_of(p.format, (fr_rows_kind)a->rows, a->n, a->k, &p.w);
-    fr_qrow_of(p.w.rows, a->k, p.format->group, &p.row);
+    fr_qrow_of(p.w.rows, a->k, p.w.panel.group, &p.row);
     if (a->next) fr_qrow_of((fr_rows_kind)a->next, a->n, a->next_group, &p.next);
     for (int i = 0; i < x->rank - 1; i++) p.m *= x->dim[i];
     p.rank = fr_has(c, UP) ? c->in[UP].dim[1] : 0;

@@ -148,7 +148,7 @@ fr_status fr_qlinear_shape(const fr_call *c) {
     const fr_qformat *f = fr_formats[a->format - 1];
     FR_TRY(fr_qweights_of(f, (fr_rows_kind)a->rows, a->n, a->k, &w));
     FR_TRY(check_parts(c, f));
-    fr_qrow_of(w.rows, a->k, f->group, &row);
+    fr_qrow_of(w.rows, a->k, w.panel.group, &row);
     FR_TRY(check_x(c, &row));
     FR_TRY(check_branch(c, c->in[X].dtype != FR_U8));
     FR_TRY(check_operand(c, BIAS, true, a->n, 0));

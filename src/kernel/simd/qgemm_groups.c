@@ -19,13 +19,13 @@ typedef enum weight_kind { W4, W6, W6_HALVES, W8 } weight_kind;
 
 /* ---- rows ---- */
 
-INLINE void FR_NAME(widen)(const weight_kind kind, const uint16_t *a, float *out) {
+INLINE void FR_NAME(widen)(const weight_kind kind, const int count, const uint16_t *a, float *out) {
     static const float nibble[16] = {
         1.0f, 0x1p-16f, 0x1p-4f, 0x1p-20f, 1.0f, 0x1p-16f, 0x1p-4f, 0x1p-20f,
         1.0f, 0x1p-16f, 0x1p-4f, 0x1p-20f, 1.0f, 0x1p-16f, 0x1p-4f, 0x1p-20f,
     };
     vf32 by = kind == W8 ? vset1(0x1p-24f) : vload(nibble);
-    for (int k = 0; k < GROUP; k += FR_VLEN) vstore(out + k, vmul(vload_bf16(a + k), by));
+    for (int k = 0; k < count; k += FR_VLEN) vstore(out + k, vmul(vload_bf16(a + k), by));
 }
 
 /* ---- weights ---- */
@@ -75,13 +75,15 @@ INLINE void FR_NAME(step)(const int rows, const weight_kind kind, const char *b,
 
 /* ---- sums ---- */
 
-/* Adds the sums of a group, or of its half `unit`, to those of the tile. */
-INLINE void FR_NAME(add_group)(const int rows, const weight_kind kind, const fr_qtile *t, int64_t g,
-                               const int unit, vf32 s[][2]) {
+/* Adds the sums of a unit to those of the tile. */
+INLINE void FR_NAME(add_unit)(const int rows, const weight_kind kind, const fr_qtile *t,
+                              int64_t unit, vf32 s[][2]) {
     const fr_qpanel *p = t->panel;
+    const int64_t g = kind == W6_HALVES ? unit / 2 : unit;
+    const bool late = kind == W6_HALVES && unit % 2;
     const char *first = (const char *)t->b + p->scales + (size_t)g * p->scale_bytes;
     const char *second = (const char *)t->b + p->zeros + (size_t)g * p->zero_bytes;
-    const uint16_t *scales = (const uint16_t *)(unit ? second : first);
+    const uint16_t *scales = (const uint16_t *)(late ? second : first);
     const uint16_t *offsets = (const uint16_t *)second;
     const char *less = (const char *)t->a + t->row->less + 4 * (size_t)g;
 #pragma GCC unroll 2
@@ -102,48 +104,50 @@ INLINE void FR_NAME(add_group)(const int rows, const weight_kind kind, const fr_
     }
 }
 
-/* `many` groups from g. */
-INLINE void FR_NAME(some_groups)(const int rows, const int many, const weight_kind kind,
-                                 const fr_qtile *t, int64_t g) {
+/* `many` units from `first` on: groups, or halves with scales of their own, in the order of k. */
+INLINE void FR_NAME(some_units)(const int rows, const int many, const weight_kind kind,
+                                const fr_qtile *t, int64_t first) {
     _Alignas(64) float wide[MR * GROUP];
     vf32 s[MR][MR][2];
-    const size_t bytes = t->panel->code_bytes, step = (kind == W8 ? 4 : 2) * NR;
-    const int length = kind == W6_HALVES ? GROUP / 2 : GROUP;
-    const char *b = fr_qpanel_codes(t->panel, t->b, g), *high = b + GROUP / 4 * step;
-    for (int c = 0; c < many; c++)
+    const char *b[MR], *high[MR];
+    const size_t step = (kind == W8 ? 4 : 2) * NR;
+    const int parts = kind == W6_HALVES ? 2 : 1, length = GROUP / parts;
+#pragma GCC unroll 8
+    for (int c = 0; c < many; c++) {
+        const int64_t g = (first + c) / parts, part = (first + c) % parts;
+        b[c] = (const char *)fr_qpanel_codes(t->panel, t->b, g) + (size_t)part * 4 * step;
+        high[c] = (const char *)fr_qpanel_codes(t->panel, t->b, g) + (8 + (size_t)part * 2) * step;
+#pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
             const char *row = (const char *)t->a + (size_t)i * t->lda;
             FR_NAME(widen)
-            (kind, (const uint16_t *)row + (g + c) * GROUP, wide + (c * rows + i) * GROUP);
+            (kind, length, (const uint16_t *)row + (first + c) * length,
+             wide + (c * rows + i) * GROUP);
+            s[c][i][0] = s[c][i][1] = vzero();
         }
-    for (int unit = 0; unit < GROUP / length; unit++) {
-#pragma GCC unroll 8
-        for (int c = 0; c < many; c++)
-#pragma GCC unroll 8
-            for (int i = 0; i < rows; i++) s[c][i][0] = s[c][i][1] = vzero();
-        for (int k = unit * length; k < (unit + 1) * length; k += 8, b += 2 * step, high += step) {
-#pragma GCC unroll 8
-            for (int c = 0; c < many; c++) {
-                const size_t at = (size_t)c * bytes;
-                const float *x = wide + c * rows * GROUP + k;
-                FR_NAME(step)(rows, kind, b + at, high + at, 0, x, s[c]);
-                FR_NAME(step)(rows, kind, b + at + step, high + at, 1, x + 4, s[c]);
-            }
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < many; c++) FR_NAME(add_group)(rows, kind, t, g + c, unit, s[c]);
     }
+    for (size_t k = 0; k < (size_t)length; k += 8) {
+#pragma GCC unroll 8
+        for (int c = 0; c < many; c++) {
+            const char *codes = b[c] + k / 4 * step, *bits = high[c] + k / 8 * step;
+            const float *x = wide + c * rows * GROUP + k;
+            FR_NAME(step)(rows, kind, codes, bits, 0, x, s[c]);
+            FR_NAME(step)(rows, kind, codes + step, bits, 1, x + 4, s[c]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < many; c++) FR_NAME(add_unit)(rows, kind, t, first + c, s[c]);
 }
 
 INLINE void FR_NAME(tile)(const int rows, const weight_kind kind, const fr_qtile *t) {
-    const int many = rows == 1 ? 4 : rows == 2 ? 2 : 1;
-    int64_t g = t->g0, end = t->g0 + t->groups;
+    const int many = rows == 1 ? 4 : rows == 2 ? 2 : 1, parts = kind == W6_HALVES ? 2 : 1;
+    int64_t u = t->g0 * parts, end = (t->g0 + t->groups) * parts;
     if (!t->add)
         for (int i = 0; i < rows; i++)
             memset((float *)t->sum + (size_t)i * t->lds, 0, NR * sizeof(float));
-    for (; g + many <= end; g += many) FR_NAME(some_groups)(rows, many, kind, t, g);
+    for (; u + many <= end; u += many) FR_NAME(some_units)(rows, many, kind, t, u);
     if (many > 1)
-        for (; g < end; g++) FR_NAME(some_groups)(rows, 1, kind, t, g);
+        for (; u < end; u++) FR_NAME(some_units)(rows, 1, kind, t, u);
 }
 
 INLINE void FR_NAME(by_rows)(const weight_kind kind, const fr_qtile *t) {
