@@ -1,0 +1,191 @@
+/* test_update.c: sums by label, striped and sorted: right, and the same bits whatever cuts the work. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "cluster/made.h"
+#include "cluster/update.h"
+
+enum { MIB = 1 << 20 };
+
+typedef struct given {
+    int64_t n, k, d;
+    float *x, *weights;
+    int32_t *label;
+    fr_points p;
+} given;
+
+static given make(int64_t n, int64_t k, int64_t d, bool weighted) {
+    given g = {.n = n, .k = k, .d = d};
+    g.x = made_points(MADE_RANDOM, n, d, 3);
+    g.label = fr_alloc(FR_MEM_OTHER, (size_t)n * sizeof *g.label);
+    fr_random_u32(7, 1, 0, (uint32_t *)g.label, (size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t r = (uint32_t)g.label[i];
+        g.label[i] = r % 4 ? (int32_t)(r / 4 % (uint32_t)k) : (int32_t)(k / 2); /* one is large */
+    }
+    g.weights = fr_alloc(FR_MEM_OTHER, (size_t)n * sizeof *g.weights);
+    fr_random_uniform(9, 1, 0, g.weights, (size_t)n);
+    fr_tensor t = made_tensor(g.x, n, d);
+    assert_int_equal(fr_points_of(&t, 0, false, &g.p), FR_OK);
+    g.p.weights = weighted ? g.weights : NULL;
+    return g;
+}
+
+static void done(given *g) {
+    fr_free(g->x);
+    fr_free(g->label);
+    fr_free(g->weights);
+}
+
+static fr_sums sum(const given *g, int threads, int64_t memory) {
+    fr_sums s;
+    fr_pool *pool;
+    assert_int_equal(fr_pool_new(threads, &pool), FR_OK);
+    assert_int_equal(fr_sums_new(g->k, g->d, &s), FR_OK);
+    assert_int_equal(fr_update_sums(&g->p, g->label, memory, NULL, pool, &s), FR_OK);
+    fr_pool_free(pool);
+    return s;
+}
+
+/* Against doubles added one after another. */
+static void check_right(const given *g, const fr_sums *s) {
+    fr_sums want;
+    assert_int_equal(fr_sums_new(g->k, g->d, &want), FR_OK);
+    for (int64_t i = 0; i < g->n; i++) {
+        int32_t j = g->label[i];
+        double w = g->p.weights ? (double)g->p.weights[i] : 1;
+        want.size[j]++;
+        want.weight[j] += w;
+        for (int64_t d = 0; d < g->d; d++) want.sum[j * g->d + d] += w * (double)g->x[i * g->d + d];
+    }
+    assert_memory_equal(want.size, s->size, (size_t)g->k * sizeof *want.size);
+    for (int64_t j = 0; j < g->k; j++) assert_true(fabs(want.weight[j] - s->weight[j]) < 1e-9);
+    for (int64_t i = 0; i < g->k * g->d; i++) assert_true(fabs(want.sum[i] - s->sum[i]) < 1e-9);
+    fr_sums_free(&want);
+}
+
+static void same(const fr_sums *a, const fr_sums *b) {
+    assert_memory_equal(a->sum, b->sum, (size_t)(a->k * a->width) * sizeof *a->sum);
+    assert_memory_equal(a->weight, b->weight, (size_t)a->k * sizeof *a->weight);
+    assert_memory_equal(a->size, b->size, (size_t)a->k * sizeof *a->size);
+}
+
+static bool striped(const given *g) {
+    fr_adder *a;
+    assert_int_equal(fr_adder_new(&g->p, g->k, MIB, 1, &a), FR_OK);
+    bool is = fr_adder_striped(a);
+    fr_adder_free(a);
+    return is;
+}
+
+static void test_sums(void **state) {
+    (void)state;
+    const struct {
+        int64_t n, k, d;
+        bool striped;
+    } size[] = {{1, 1, 1, true},        {700, 3, 5, true},       {30000, 8, 2, true},
+                {20000, 40, 16, true},  {6000, 3000, 40, false}, {70000, 1500, 50, false},
+                {3000, 30, 2300, false}};
+    for (size_t i = 0; i < FR_COUNT(size); i++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            given g = make(size[i].n, size[i].k, size[i].d, weighted);
+            assert_int_equal(striped(&g), size[i].striped);
+            fr_sums one = sum(&g, 1, 64 * MIB), two = sum(&g, 2, 64 * MIB),
+                    three = sum(&g, 3, MIB / 4);
+            check_right(&g, &one);
+            same(&one, &two);
+            same(&one, &three);
+            fr_sums_free(&one);
+            fr_sums_free(&two);
+            fr_sums_free(&three);
+            done(&g);
+        }
+}
+
+/* Weights of one are none; rows that must be gathered add as those that lie side by side. */
+static void test_ones_and_strides(void **state) {
+    (void)state;
+    const int64_t ks[] = {20, 2500};
+    for (size_t i = 0; i < FR_COUNT(ks); i++) {
+        given g = make(5000, ks[i], 33, false);
+        fr_sums plain = sum(&g, 2, 64 * MIB);
+        for (int64_t r = 0; r < g.n; r++) g.weights[r] = 1;
+        g.p.weights = g.weights;
+        fr_sums ones = sum(&g, 2, 64 * MIB);
+        same(&plain, &ones);
+        float *wide = fr_alloc(FR_MEM_OTHER, (size_t)(g.n * g.d * 2) * sizeof *wide);
+        for (int64_t v = 0; v < g.n * g.d; v++) wide[2 * v] = g.x[v];
+        fr_tensor t = made_tensor(wide, g.n, g.d);
+        t.stride[0] = 2 * g.d;
+        t.stride[1] = 2;
+        assert_int_equal(fr_points_of(&t, 0, false, &g.p), FR_OK);
+        fr_sums strided = sum(&g, 2, 64 * MIB);
+        same(&plain, &strided);
+        fr_free(wide);
+        fr_sums_free(&plain);
+        fr_sums_free(&ones);
+        fr_sums_free(&strided);
+        done(&g);
+    }
+}
+
+static void test_means(void **state) {
+    (void)state;
+    double sum[] = {2, 4, 9, 9, 0, 0, 3, 4}, weight[] = {2, 0, 1, 1};
+    int64_t size[] = {2, 0, 1, 1};
+    fr_sums s = {.k = 4, .width = 2, .sum = sum, .weight = weight, .size = size};
+    float euclid[] = {7, 7, 7, 7, 7, 7, 7, 7}, cosine[] = {7, 7, 7, 7, 1, 0, 7, 7};
+    fr_update_means(&s, FR_EUCLID, euclid);
+    assert_memory_equal(euclid, ((float[]){1, 2, 7, 7, 0, 0, 3, 4}), sizeof euclid);
+    fr_update_means(&s, FR_COSINE, cosine);
+    assert_true(fabsf(cosine[0] - 0.4472136f) < 1e-6f && cosine[2] == 7 && cosine[3] == 7);
+    assert_true(cosine[4] == 1 && cosine[5] == 0); /* no direction: the old one stays */
+    assert_true(fabsf(cosine[6] - 0.6f) < 1e-6f && fabsf(cosine[7] - 0.8f) < 1e-6f);
+}
+
+static void test_order(void **state) {
+    (void)state;
+    const int32_t label[] = {2, 0, 2, 3, 0, 0, 3};
+    int32_t order[7];
+    int64_t offset[6];
+    assert_int_equal(fr_kmeans_order(label, 7, 5, order, offset), FR_OK);
+    assert_memory_equal(order, ((int32_t[]){1, 4, 5, 0, 2, 3, 6}), sizeof order);
+    assert_memory_equal(offset, ((int64_t[]){0, 3, 3, 5, 7, 7}), sizeof offset);
+    assert_int_equal(fr_kmeans_order(label, 7, 3, order, offset), FR_INVALID);
+    assert_string_equal(fr_message(), "label 3 is 3, and there are 3 clusters");
+    assert_int_equal(fr_kmeans_order((int32_t[]){-1}, 1, 3, order, offset), FR_INVALID);
+    assert_int_equal(fr_kmeans_order(label, 0, 2, order, offset), FR_OK);
+    assert_int_equal(offset[2], 0);
+    assert_int_equal(fr_kmeans_order(label, -1, 2, order, offset), FR_INVALID);
+}
+
+static void test_no_memory(void **state) {
+    (void)state;
+    const int64_t ks[] = {5, 2500};
+    for (size_t i = 0; i < FR_COUNT(ks); i++) {
+        given g = make(3000, ks[i], 33, false);
+        fr_sums s;
+        assert_int_equal(fr_sums_new(g.k, g.d, &s), FR_OK);
+        int failed = 0;
+        for (long after = 1; after < 20; after++) {
+            fr_memory_fail_after(after);
+            failed += fr_update_sums(&g.p, g.label, MIB, NULL, NULL, &s) == FR_NOMEM;
+            fr_memory_fail_after(0);
+        }
+        assert_true(failed > 3);
+        fr_sums_free(&s);
+        done(&g);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sums),      cmocka_unit_test(test_ones_and_strides),
+        cmocka_unit_test(test_means),     cmocka_unit_test(test_order),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
