@@ -16,6 +16,11 @@ static size_t clamp(size_t x, size_t low, size_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
+/* As many floats as an odd number of cache lines. */
+static size_t odd_lines(size_t floats) {
+    return ((floats + 15) / 16 | 1) * 16;
+}
+
 static fr_assign_plan plan_of(const fr_centroids *c) {
     const fr_nearest_kernels *k = &c->kernels->nearest;
     const size_t width = (size_t)c->width, tile = (size_t)k->heights[0];
@@ -26,6 +31,8 @@ static fr_assign_plan plan_of(const fr_centroids *c) {
     size_t parts = (FR_POINTS_BLOCK + most - 1) / most;
     p.rows = fr_round_up((FR_POINTS_BLOCK + parts - 1) / parts, tile);
     p.set = width > LONG ? 16 : clamp(PART / panel, 1, c->panel_count);
+    p.copied = width * 4 % 2048 == 0 || width > LONG;
+    p.stride = odd_lines(p.piece);
     return p;
 }
 
@@ -46,8 +53,8 @@ void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, s
     const fr_nearest_kernels *k = &c->kernels->nearest;
     const size_t rows = c->plan.rows, lanes = rows * (size_t)k->lanes, points = (size_t)k->points;
     const size_t width = (size_t)c->width, pairs = c->pairs_wanted ? rows : 0;
-    size_t packed = c->plan.across ? points * width : rows * c->plan.piece;
-    if (pairs && packed < rows * c->pair_steps) packed = rows * c->pair_steps;
+    size_t packed = c->plan.across ? points * width : c->plan.copied ? rows * c->plan.stride : 0;
+    if (packed < pairs * c->pair_stride) packed = pairs * c->pair_stride;
     cutter t = {scratch, 0};
     s->packed = cut(&t, packed);
     s->best = cut(&t, lanes);
@@ -81,6 +88,7 @@ static void choose_pairs(fr_centroids *c, fr_kmeans_products products) {
     c->pairs_wanted = c->kernels->nearest.scan_bf16 && c->width <= LONG &&
                       (products == FR_PRODUCTS_BF16 || (products == FR_PRODUCTS_AUTO && worth));
     c->pair_steps = ((size_t)c->width + 1) / 2 + 1;
+    c->pair_stride = odd_lines(c->pair_steps);
     c->pair_set =
         clamp(PART / (c->pair_steps * (size_t)c->kernels->nearest.width * 4), 1, c->panel_count);
 }
@@ -97,10 +105,11 @@ static bool take_memory(fr_centroids *c) {
     if (!c->pairs_wanted) return true;
     c->pairs = fr_alloc(FR_MEM_PACKED, lanes * c->pair_steps * 4);
     c->low = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    c->fixed = fr_alloc(FR_MEM_PACKED, k * 4);
     c->reach = fr_alloc(FR_MEM_PACKED, k * 4);
     c->slip = fr_alloc(FR_MEM_PACKED, k * 4);
     c->middle = fr_alloc(FR_MEM_PACKED, width * 4);
-    return c->pairs && c->low && c->reach && c->slip && c->middle;
+    return c->pairs && c->low && c->fixed && c->reach && c->slip && c->middle;
 }
 
 fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans_products products,
@@ -136,6 +145,7 @@ void fr_centroids_free(fr_centroids *c) {
     fr_free(c->square);
     fr_free(c->pairs);
     fr_free(c->low);
+    fr_free(c->fixed);
     fr_free(c->reach);
     fr_free(c->slip);
     fr_free(c->middle);

@@ -1,25 +1,32 @@
 /* assign_pairs.c: labels in bf16, with proof.
  *
- * A point x and the centroids c' = c - m, m their mean, are rounded to bf16: xh and ch. Taking m away changes all
- * scores of a point alike, and makes the numbers that are rounded small where all lie far from the origin. With
- * Cauchy's inequality
+ * A point and the centroids move by the mean of the centroids, m: x' = x - m, c' = c - m. That changes all scores of
+ * a point alike but for
  *
- *     |x.c' - xh.ch| <= |x - xh| |c'| + |xh| |c' - ch|
+ *     |c|^2 - 2 x.c = |c|^2 - 2 m.c' - 2 x'.c' + (the same for all c)       and of dot: - m.c' - x'.c' + ...
  *
- * where what rounding took away is measured, not assumed: nothing, of numbers that are bf16 already. To this come
+ * and makes the numbers that are rounded small where all lie far from the origin. Rounded to bf16 they are xh and ch;
+ * with Cauchy's inequality
  *
- *     the sums in bf16      G |xh| |ch|, G = 2 N 2^-23 for N terms: two roundings a term, each as bad as truncation
- *     the chain in f32      g |x| |c|, g = N 2^-24, and the rounding of both scores, 2^-24 of their terms:
- *                           the labels are those of f32, with its errors
+ *     |x'.c' - xh.ch| <= |x' - xh| |c'| + |xh| |c' - ch|
+ *
+ * where what rounding took away is measured, not assumed: nothing, of numbers that are bf16 already and not moved. To
+ * this come, with u = 2^-24 and N coordinates,
+ *
+ *     the sums in bf16      G |xh| |ch|, G = 2 N 2^-23: two roundings a term, each as bad as truncation
+ *     x - m in f32          u |x'| |c'|
+ *     the chain in f32      N u |x| |c|, and the rounding of both scores, u of their terms: the labels are those of
+ *                           f32, with its errors. Here |x| <= |x'| + |m|
  *     numbers under 2^-126  which the instruction takes for zero: 2^-126 each
  *
- * Together no more than A_x P_c + B_x Q_c, with A_x = |x - xh| + (G + 2^-22) |x|, P_c = max(|c'|, |ch|), B_x = the
- * larger of |x| and |xh|, Q_c = |c' - ch| + (g + 2^-22) |c|, all rounded up; A and B a little more, for what G does to
- * this sum itself; and what belongs to the score's |c|^2 is taken off that (`low`). The pair (A, B) stands behind the
- * coordinates of the point and (P, Q) behind those of the centroid: so the tile itself subtracts the error, and what
- * it finds are lower bounds of scores, each as tight as its centroid allows. The f32 score of j lies between its bound
- * l_j and l_j + 2 E_j. So no centroid can be nearest but those with l_j <= l_b + 2 E_b, for whatever b. Mostly b,
- * where l is least, is alone with that; else the few are compared in f32, or all, if the lanes do not know them. */
+ * Together no more than A_x P_c + B_x Q_c + L_c, with A_x = |x' - xh| + (G + 4 u) |x'|, P_c = max(|c'|, |ch|),
+ * B_x >= |x'| and |xh|, Q_c = |c' - ch| + (N + 4) u |c|, L_c = (N + 4) u |m| |c| and some for |c|^2; all rounded up,
+ * A and B a little more, for what G does to this sum itself. L_c is taken off |c|^2 - 2 m.c' (`low`). The pair (A, B)
+ * stands behind the coordinates of the point and (P, Q) behind those of the centroid: so the tile itself subtracts the
+ * error, and what it finds are lower bounds of scores, each as tight as its centroid allows. The f32 score of j, less
+ * what is the same for all, lies between its bound l_j and l_j + 2 E_j. So no centroid can be nearest but those with
+ * l_j <= l_b + 2 E_b, for whatever b. Mostly b, where l is least, is alone with that; else the few are compared in
+ * f32, or all, if the lanes do not know them. */
 #include <math.h>
 #include <string.h>
 
@@ -56,12 +63,12 @@ static float as_float(uint32_t half) {
     return from_bits(half << 16);
 }
 
-/* G and g of the text above. */
+/* G and N u of the text above. */
 static double dot_error(const fr_centroids *c) {
     return 2.04 * 0x1p-23 * (double)(2 * c->pair_steps);
 }
 static double chain_error(const fr_centroids *c) {
-    return 1.01 * 0x1p-24 * (double)c->width;
+    return 1.01 * 0x1p-24 * (double)(c->width + 4);
 }
 
 /* ---- centroids ---- */
@@ -80,6 +87,7 @@ void fr_pairs_middle(fr_centroids *c) {
 
 typedef struct lengths {
     double as_was, moved, rounded, lost; /* squares */
+    double along;                        /* m.c' */
 } lengths;
 
 /* Coordinate d of centroid j to bf16. */
@@ -88,6 +96,7 @@ static uint32_t round_value(const fr_centroids *c, size_t j, size_t d, lengths *
     const double x = (double)c->rows[j * (size_t)c->width + d], y = x - (double)c->middle[d];
     const uint32_t h = round_bf16(y);
     const double r = (double)as_float(h), e = y - r;
+    l->along += (double)c->middle[d] * y;
     l->as_was += x * x, l->moved += y * y, l->rounded += r * r, l->lost += e * e;
     return h;
 }
@@ -96,7 +105,21 @@ static double longer(double a, double b) {
     return a > b ? a : b;
 }
 
+/* What a score has beside the product, less the errors that do not depend on the point; and twice these. */
+static void put_low(fr_centroids *c, size_t j, const lengths *l, double chain) {
+    const double factor = (double)c->factor, square = (double)c->square[j];
+    const double error = 0x1p-20 * (square + fabs(l->along)) - factor * chain + 0x1p-90;
+    const double middle = square + factor * l->along, exact = middle - error;
+    float low = (float)exact;
+    if ((double)low > exact) low = nextafterf(low, -INFINITY);
+    c->low[j] = low;
+    c->fixed[j] = (float)((middle - (double)low) * (1 + 0x1p-20));
+}
+
 void fr_pairs_panel(fr_centroids *c, size_t p) {
+    double middle = 0;
+    for (int64_t d = 0; d < c->width; d++) middle += (double)c->middle[d] * (double)c->middle[d];
+    middle = sqrt(middle);
     const size_t nr = (size_t)c->kernels->nearest.width, steps = c->pair_steps;
     uint32_t *out = c->pairs + p * steps * nr;
     for (size_t i = 0; i < nr; i++) {
@@ -112,12 +135,11 @@ void fr_pairs_panel(fr_centroids *c, size_t p) {
             out[s * nr + i] = low | round_value(c, j, 2 * s + 1, &l) << 16;
         }
         const uint32_t reach = up_bf16(sqrt(longer(l.moved, l.rounded)));
-        const uint32_t slip = up_bf16(sqrt(l.lost) + (chain_error(c) + 0x1p-22) * sqrt(l.as_was));
+        const double chain = chain_error(c) * sqrt(l.as_was);
+        const uint32_t slip = up_bf16(sqrt(l.lost) + chain);
         out[(steps - 1) * nr + i] = reach | slip << 16;
         c->reach[j] = as_float(reach), c->slip[j] = as_float(slip);
-        const double square = (double)c->square[j] * (1 - 0x1p-20) - 0x1p-90;
-        float low = (float)square;
-        c->low[j] = (double)low > square ? nextafterf(low, -INFINITY) : low;
+        put_low(c, j, &l, chain * middle);
     }
 }
 
@@ -136,51 +158,40 @@ typedef struct part {
     const fr_centroids *c;
     const fr_assign_space *s;
     const float *rows;
-    size_t count, tile;
+    size_t count;
     int32_t *label;
 } part;
 
 static size_t at_most(size_t a, size_t b) {
     return a < b ? a : b;
 }
-static int tile_rows(const part *p, size_t t) {
-    return (int)at_most(p->tile, p->count - t * p->tile);
-}
 
-/* Rounds and packs the rows of a tile, and puts (A, B) behind each. */
-static void pack_tile(const part *p, size_t t) {
+/* Rounds row i and puts (A, B) behind it. */
+static void pack_row(const part *p, size_t i) {
     const fr_centroids *c = p->c;
-    const size_t first = t * p->tile, last = c->pair_steps - 1;
-    const int rows = tile_rows(p, t), height = fr_nearest_height(&c->kernels->nearest, rows);
-    uint32_t *out = (uint32_t *)p->s->packed + first * c->pair_steps;
-    float *length = p->s->length + first, *slack = p->s->slack + first;
-    c->kernels->nearest.pairs(p->rows + first * (size_t)c->width, (size_t)c->width, rows,
-                              (size_t)c->width, height, out, length, slack);
+    const size_t width = (size_t)c->width;
+    uint32_t *out = (uint32_t *)p->s->packed + i * c->pair_stride;
+    float norm, taken;
+    c->kernels->nearest.pairs(p->rows + i * width, c->middle, width, out, &norm, &taken);
     const double dot = dot_error(c), more = 1 + 2 * dot + 0x1p-18;
-    for (int i = 0; i < height; i++) {
-        out[last * (size_t)height + (size_t)i] = 0;
-        if (i >= rows) continue;
-        const double lost = sqrt((double)slack[i]) * (1 + 0x1p-9) + 0x1p-65;
-        const double long_ = sqrt((double)length[i]) * (1 + 0x1p-9) + 0x1p-65 + lost;
-        if (!(long_ < LARGEST)) { /* judged by nothing that bf16 says */
-            length[i] = INFINITY;
-            continue;
-        }
-        const uint32_t a = up_bf16((lost + (dot + 0x1p-22) * long_) * more);
-        const uint32_t b = up_bf16(long_ * more);
-        slack[i] = as_float(a), length[i] = as_float(b);
-        out[last * (size_t)height + (size_t)i] = a | b << 16;
-    }
+    const double lost = sqrt((double)taken) * (1 + 0x1p-9) + 0x1p-64;
+    const double length = sqrt((double)norm) * (1 + 0x1p-9) + 0x1p-64 + lost;
+    const bool good = length < LARGEST; /* else judged by nothing that bf16 says */
+    const uint32_t a = good ? up_bf16((lost + (dot + 0x1p-22) * length) * more) : 0;
+    const uint32_t b = good ? up_bf16(length * more) : 0;
+    out[c->pair_steps - 1] = a | b << 16;
+    p->s->slack[i] = as_float(a), p->s->length[i] = good ? as_float(b) : INFINITY;
 }
 
-static void scan_tile(const part *p, size_t t, size_t first, size_t end) {
+static void scan_tile(const part *p, size_t row, size_t height, size_t first, size_t end) {
     const fr_centroids *c = p->c;
     const fr_nearest_kernels *k = &c->kernels->nearest;
-    const size_t nr = (size_t)k->width, row = t * p->tile, lanes = row * (size_t)k->lanes;
+    const size_t nr = (size_t)k->width, lanes = row * (size_t)k->lanes;
     fr_nearest_scan scan = {
-        .height = fr_nearest_height(k, tile_rows(p, t)),
+        .height = (int)height,
         .steps = c->pair_steps,
-        .points = (const uint32_t *)p->s->packed + row * c->pair_steps,
+        .points = (const uint32_t *)p->s->packed + row * c->pair_stride,
+        .point_stride = c->pair_stride,
         .panels = c->pairs + first * c->pair_steps * nr,
         .stride = c->pair_steps * nr,
         .count = end - first,
@@ -237,7 +248,7 @@ static float limit_of(const part *p, size_t i) {
     const int32_t b = p->label[i];
     double error = -(double)c->factor * ((double)p->s->slack[i] * (double)c->reach[b] +
                                          (double)p->s->length[i] * (double)c->slip[b]);
-    error += (double)c->square[b] - (double)c->low[b];
+    error += (double)c->fixed[b];
     const double limit = (double)p->s->least[i] + 2.001 * error;
     const float f = (float)limit;
     return (double)f < limit ? nextafterf(f, INFINITY) : f;
@@ -285,12 +296,15 @@ static void scan_again(const part *p, size_t count) {
 static int64_t assign_part(const part *p, size_t *again) {
     const fr_centroids *c = p->c;
     const fr_nearest_kernels *k = &c->kernels->nearest;
-    const size_t tiles = (p->count + p->tile - 1) / p->tile;
-    for (size_t t = 0; t < tiles; t++) pack_tile(p, t);
-    fr_nearest_begin(tiles * p->tile * (size_t)k->lanes, p->s->best, p->s->index, p->s->second);
-    for (size_t first = 0; first < c->panel_count; first += c->pair_set)
-        for (size_t t = 0; t < tiles; t++)
-            scan_tile(p, t, first, at_most(first + c->pair_set, c->panel_count));
+    for (size_t i = 0; i < p->count; i++) pack_row(p, i);
+    fr_nearest_begin(p->count * (size_t)k->lanes, p->s->best, p->s->index, p->s->second);
+    for (size_t first = 0; first < c->panel_count; first += c->pair_set) {
+        const size_t end = at_most(first + c->pair_set, c->panel_count);
+        for (size_t r = 0, h; r < p->count; r += h) {
+            h = fr_nearest_height(k, p->count - r);
+            scan_tile(p, r, h, first, end);
+        }
+    }
     k->finish((int)p->count, p->s->best, p->s->index, p->s->second, p->label, p->s->least, NULL);
     int64_t rechecked = judge(p, again);
     scan_again(p, *again);
@@ -304,7 +318,7 @@ int64_t fr_assign_pairs(const fr_centroids *c, int64_t count, const float *rows,
     /* A few rows say whether it is worth it for the others of the block. */
     size_t next = 4 * tile;
     for (size_t r = 0; r < (size_t)count;) {
-        part p = {c, s, rows + r * width, at_most(next, (size_t)count - r), tile, label + r};
+        part p = {c, s, rows + r * width, at_most(next, (size_t)count - r), label + r};
         size_t again;
         rechecked += assign_part(&p, &again);
         r += p.count;

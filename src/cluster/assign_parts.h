@@ -6,13 +6,16 @@
 #include "cluster/assign.h"
 #include "kernel/kernel.h"
 
-/* How a block of rows is cut. Rows of a part are packed together and stay in the second cache beside a set of panels;
- * where rows are so long that not even few of them would, chains are made in pieces. */
+/* How a block of rows is cut. Rows of a part stay in the second cache beside a set of panels; where rows are so long
+ * that not even few of them would, chains are made in pieces. Rows that lie so far apart that they push each other
+ * out of the first cache are copied. */
 typedef struct fr_assign_plan {
     bool across;  /* points in the lanes */
     size_t rows;  /* of a part, whole tiles of the largest height */
     size_t set;   /* panels */
     size_t piece; /* coordinates */
+    bool copied;
+    size_t stride; /* of copies */
 } fr_assign_plan;
 
 struct fr_centroids {
@@ -29,12 +32,14 @@ struct fr_centroids {
 
     /* In bf16; see assign_pairs.c. */
     bool pairs_wanted,
-        pairs_good;              /* there is memory for them; no number is too large to be proven */
-    size_t pair_steps, pair_set; /* steps of a row, the last is for errors; panels of a set */
-    uint32_t *pairs;             /* [panel_count][pair_steps][kernels' width] */
-    float *low;                  /* as square, less what rounding may take */
-    float *reach, *slip;         /* [k] lengths, and errors of rounding: bf16 values */
-    float *middle;               /* [width] the mean of the centroids */
+        pairs_good; /* there is memory for them; no number is too large to be proven */
+    size_t pair_steps, pair_set,
+        pair_stride; /* steps of a row, the last is for errors; panels of a set; of rows */
+    uint32_t *pairs; /* [panel_count][pair_steps][kernels' width] */
+    float *low,
+        *fixed; /* what a score has beside products, less errors that no point adds to; these [k] */
+    float *reach, *slip; /* [k] lengths, and errors of rounding: bf16 values */
+    float *middle;       /* [width] the mean of the centroids */
 };
 
 /* Where rows are packed and lanes kept, cut out of a thread's scratch. */

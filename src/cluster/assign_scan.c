@@ -41,36 +41,22 @@ typedef struct part {
     const fr_centroids *c;
     const fr_assign_space *s;
     const float *rows;
-    size_t count, tile; /* rows of a tile of full height */
+    size_t count;
     bool second;
 } part;
 
-/* Tile t: its first row, how many it has, and the height it is packed to. */
-static int tile_rows(const part *p, size_t t) {
-    return (int)at_most(p->tile, p->count - t * p->tile);
-}
-static int tile_height(const part *p, size_t t) {
-    return fr_nearest_height(&p->c->kernels->nearest, tile_rows(p, t));
-}
-
-static void pack_tile(const part *p, size_t t, size_t from, size_t steps, float *out) {
-    const size_t width = (size_t)p->c->width;
-    p->c->kernels->gemm.pack_rows(p->rows + t * p->tile * width + from, width * 4, tile_rows(p, t),
-                                  steps, tile_height(p, t), out);
-}
-
-/* Tile t, coordinates from .. from + steps - 1 of panels first .. end - 1. */
-static void scan_tile(const part *p, size_t t, size_t first, size_t end, size_t from, size_t steps,
-                      const float *packed) {
+/* A tile of rows from `row` on, which lie at `points`: coordinates from .. from + steps - 1 of panels first ..
+ * end - 1. */
+static void scan_tile(const part *p, size_t row, size_t height, const float *points, size_t stride,
+                      size_t first, size_t end, size_t from, size_t steps) {
     const fr_centroids *c = p->c;
     const fr_nearest_kernels *k = &c->kernels->nearest;
-    const size_t nr = (size_t)k->width, width = (size_t)c->width, lanes = (size_t)k->lanes;
-    const size_t row = t * p->tile;
-    const bool whole = steps == width;
+    const size_t nr = (size_t)k->width, width = (size_t)c->width, lanes = row * (size_t)k->lanes;
     fr_nearest_scan scan = {
-        .height = tile_height(p, t),
+        .height = (int)height,
         .steps = steps,
-        .points = packed,
+        .points = points,
+        .point_stride = stride,
         .panels = c->panels + (first * width + from) * nr,
         .stride = width * nr,
         .count = end - first,
@@ -78,12 +64,12 @@ static void scan_tile(const part *p, size_t t, size_t first, size_t end, size_t 
         .narrow = c->narrow && end == c->panel_count,
         .square = c->square + first * nr,
         .factor = c->factor,
-        .sums = whole ? NULL : p->s->sums + row * c->plan.set * nr,
+        .sums = steps == width ? NULL : p->s->sums + row * c->plan.set * nr,
         .begin = from == 0,
         .end = from + steps == width,
-        .best = p->s->best + row * lanes,
-        .index = p->s->index + row * lanes,
-        .second = p->second ? p->s->second + row * lanes : NULL,
+        .best = p->s->best + lanes,
+        .index = p->s->index + lanes,
+        .second = p->second ? p->s->second + lanes : NULL,
     };
     k->scan(&scan);
 }
@@ -91,17 +77,21 @@ static void scan_tile(const part *p, size_t t, size_t first, size_t end, size_t 
 /* All panels; the state of the lanes stays. */
 static void scan_part(const part *p) {
     const fr_centroids *c = p->c;
-    const size_t width = (size_t)c->width, piece = c->plan.piece;
-    const size_t tiles = (p->count + p->tile - 1) / p->tile;
-    float *packed = p->s->packed;
-    for (size_t first = 0; first < c->panel_count; first += c->plan.set) {
-        const size_t end = at_most(first + c->plan.set, c->panel_count);
-        for (size_t from = 0; from < width; from += piece) {
-            const size_t steps = at_most(piece, width - from);
-            for (size_t t = 0; t < tiles; t++) {
-                float *to = packed + t * p->tile * piece;
-                if (first == 0 || piece < width) pack_tile(p, t, from, steps, to);
-                scan_tile(p, t, first, end, from, steps, to);
+    const fr_nearest_kernels *k = &c->kernels->nearest;
+    const fr_assign_plan *plan = &c->plan;
+    const size_t width = (size_t)c->width, stride = plan->copied ? plan->stride : width;
+    for (size_t first = 0; first < c->panel_count; first += plan->set) {
+        const size_t end = at_most(first + plan->set, c->panel_count);
+        for (size_t from = 0; from < width; from += plan->piece) {
+            const size_t steps = at_most(plan->piece, width - from);
+            if (plan->copied && (first == 0 || plan->piece < width))
+                for (size_t r = 0; r < p->count; r++)
+                    memcpy((float *)p->s->packed + r * stride, p->rows + r * width + from,
+                           steps * 4);
+            const float *points = plan->copied ? p->s->packed : p->rows + from;
+            for (size_t r = 0, h; r < p->count; r += h) {
+                h = fr_nearest_height(k, p->count - r);
+                scan_tile(p, r, h, points + r * stride, stride, first, end, from, steps);
             }
         }
     }
@@ -114,11 +104,10 @@ void fr_assign_scan(const fr_centroids *c, int64_t count, const float *rows,
         return;
     }
     const fr_nearest_kernels *k = &c->kernels->nearest;
-    const size_t tile = (size_t)k->heights[0], width = (size_t)c->width;
     for (size_t r = 0; r < (size_t)count; r += c->plan.rows) {
-        part p = {c, s, rows + r * width, at_most(c->plan.rows, (size_t)count - r), tile, second};
-        fr_nearest_begin(fr_round_up(p.count, tile) * (size_t)k->lanes, s->best, s->index,
-                         second ? s->second : NULL);
+        part p = {c, s, rows + r * (size_t)c->width, at_most(c->plan.rows, (size_t)count - r),
+                  second};
+        fr_nearest_begin(p.count * (size_t)k->lanes, s->best, s->index, second ? s->second : NULL);
         scan_part(&p);
         k->finish((int)p.count, s->best, s->index, s->second, label + r, best ? best + r : NULL,
                   second ? second + r : NULL);

@@ -7,7 +7,7 @@
  *
  * `scan` has centroids across the lanes, as the tiles of gemm.h have the columns of B:
  *
- *     points  [steps][height]      a tile of rows, packed; height is one of heights[]
+ *     points  [height][stride]     a tile of rows as they lie; height is one of heights[]
  *     panel   [steps][width]       width centroids; lanes past the last are zeros, and their square is +inf
  *
  * A step is a coordinate, or a pair of neighbouring bf16. Per point and lane it keeps the least score, the number of
@@ -24,8 +24,9 @@ enum { FR_NEAREST_HEIGHTS = 4, FR_NEAREST_CHAINS = 8, FR_NEAREST_LANES = 16 /* a
 typedef struct fr_nearest_scan {
     int height;
     size_t steps;
-    const void *points;
-    const void *panels; /* `count` of them, `stride` lanes of 32 bits apart */
+    const void *points; /* rows of `steps` lanes of 32 bits, point_stride lanes apart */
+    size_t point_stride;
+    const void *panels; /* `count` of them, `stride` lanes apart */
     size_t stride, count;
     int32_t first;       /* centroid in the first lane of the first panel */
     bool narrow;         /* the upper half of the last panel is empty */
@@ -75,19 +76,17 @@ typedef struct fr_nearest_kernels {
     /* score[j] of one row against whole panels, [count][width]. */
     void (*row)(const float *x, size_t steps, const float *panels, size_t stride, size_t count,
                 const float *square, float factor, float *score);
-    /* Points to a tile of pairs for scan_bf16, with one step more than the (width + 1) / 2 of the rows, left to the
-     * caller: pairs [steps + 1][height], rows past `rows` zeros. norm and lost: squared lengths of each row as it
-     * was, and of what rounding took away, within a relative 2^-10 and an absolute 2^-140 of the truth. */
-    void (*pairs)(const float *x, size_t stride, int rows, size_t width, int height, uint32_t *out,
-                  float *norm, float *lost);
+    /* x - middle as (width + 1) / 2 pairs for scan_bf16. norm and lost: squared lengths of the row so, and of what
+     * rounding to bf16 took away, within a relative 2^-10 and an absolute 2^-130 of the truth. */
+    void (*pairs)(const float *x, const float *middle, size_t width, uint32_t *out, float *norm,
+                  float *lost);
 } fr_nearest_kernels;
 
-/* The least height that holds rows. */
-static inline int fr_nearest_height(const fr_nearest_kernels *k, int64_t rows) {
-    int h = k->heights[0];
-    for (int i = 1; i < FR_NEAREST_HEIGHTS; i++)
-        if (k->heights[i] >= rows) h = k->heights[i];
-    return h;
+/* The largest height of no more than rows. */
+static inline size_t fr_nearest_height(const fr_nearest_kernels *k, size_t rows) {
+    int i = 0;
+    while ((size_t)k->heights[i] > rows) i++;
+    return (size_t)k->heights[i];
 }
 
 /* No score yet. */

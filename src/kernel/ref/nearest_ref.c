@@ -23,10 +23,10 @@ static void scan_ref(const fr_nearest_scan *s) {
         for (int i = 0; i < s->height; i++) {
             float *sums = s->sums ? s->sums + (p * (size_t)s->height + (size_t)i) * WIDTH : NULL;
             for (int j = 0; j < WIDTH; j++) {
-                const float *x = (const float *)s->points + i;
+                const float *x = (const float *)s->points + (size_t)i * s->point_stride;
                 float sum = sums && !s->begin ? sums[j] : 0;
                 for (size_t d = 0; d < s->steps; d++)
-                    sum = fmaf(x[d * (size_t)s->height], panel[d * WIDTH + (size_t)j], sum);
+                    sum = fmaf(x[d], panel[d * WIDTH + (size_t)j], sum);
                 if (sums && !s->end) {
                     sums[j] = sum;
                     continue;

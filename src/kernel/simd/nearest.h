@@ -48,7 +48,7 @@ INLINE void nearest_meet(const bool two, const bool wide, vf32 s0, vf32 s1, cons
 INLINE void nearest_panel(const int height, const bool two, const bool wide,
                           const fr_nearest_scan *s, size_t p) {
     vf32 sum[NEAREST_HIGH][2];
-    const float *a = s->points, *c = (const float *)s->panels + p * s->stride;
+    const float *c = (const float *)s->panels + p * s->stride;
     float *sums = s->sums ? s->sums + p * (size_t)height * NEAREST_WIDTH : NULL;
     if (sums && !s->begin) {
 #pragma GCC unroll 16
@@ -60,14 +60,21 @@ INLINE void nearest_panel(const int height, const bool two, const bool wide,
 #pragma GCC unroll 16
         for (int i = 0; i < height; i++) sum[i][0] = sum[i][1] = vzero();
     }
-    for (size_t d = 0; d < s->steps; d++, a += height, c += NEAREST_WIDTH) {
+    /* Rows 3 i, and one and two further by an index: so that the pointers of all fit in registers. */
+    const size_t stride = s->point_stride;
+    const float *a[(NEAREST_HIGH + 2) / 3];
+#pragma GCC unroll 16
+    for (int i = 0; i < height; i += 3) a[i / 3] = (const float *)s->points + (size_t)i * stride;
+    for (size_t d = 0; d < s->steps; d++, c += NEAREST_WIDTH) {
         vf32 c0 = vload(c), c1 = wide ? vload(c + FR_VLEN) : c0;
 #pragma GCC unroll 16
         for (int i = 0; i < height; i++) {
-            vf32 x = vset1(a[i]);
+            vf32 x = vset1(a[i / 3][(size_t)(i % 3) * stride]);
             sum[i][0] = NEAREST_DOT(x, c0, sum[i][0]);
             if (wide) sum[i][1] = NEAREST_DOT(x, c1, sum[i][1]);
         }
+#pragma GCC unroll 16
+        for (int i = 0; i < height; i += 3) a[i / 3]++;
     }
     if (sums && !s->end) {
 #pragma GCC unroll 16
