@@ -29,6 +29,7 @@ fr_status fr_cli_pool(fr_pool **out);
 extern const fr_command fr_command_run;
 extern const fr_command fr_command_chat;
 extern const fr_command fr_command_inspect;
+extern const fr_command fr_command_kmeans;
 extern const fr_command fr_command_bench;
 extern const fr_command fr_command_demo;
 extern const fr_command fr_command_train;

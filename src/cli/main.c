@@ -11,9 +11,9 @@
 #include "kernel/kernel.h"
 
 static const fr_command *const commands[] = {
-    &fr_command_run,      &fr_command_chat,     &fr_command_inspect, &fr_command_bench,
-    &fr_command_demo,     &fr_command_train,    &fr_command_embed,   &fr_command_eval,
-    &fr_command_outliers, &fr_command_quantize, &fr_command_world};
+    &fr_command_run,    &fr_command_chat,     &fr_command_inspect,  &fr_command_bench,
+    &fr_command_demo,   &fr_command_train,    &fr_command_embed,    &fr_command_eval,
+    &fr_command_kmeans, &fr_command_outliers, &fr_command_quantize, &fr_command_world};
 
 static int wanted_threads;
 
