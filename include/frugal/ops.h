@@ -142,6 +142,9 @@ typedef struct fr_qlinear_opts {
 FR_API fr_val fr_qlinear(fr_graph *g, fr_val x, const fr_qweight *w, const fr_qlinear_opts *opts,
                          fr_val *next_low);
 
+/* Rows of such a matrix by i32 numbers [...], as f32 or bf16 [..., k]. */
+FR_API fr_val fr_embedding_few(fr_graph *g, const fr_qweight *table, fr_val ids, fr_dtype out);
+
 /* ---- experts ---- */
 
 /* How much of each expert a row takes: softmax of the `chosen` largest of the last axis, 0 for the others; f32. */

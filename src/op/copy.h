@@ -31,6 +31,8 @@ static inline size_t fr_value_bytes(fr_dtype t) {
 fr_status fr_need_plain(const char *op, const fr_tensor *t);
 /* Axis in -rank .. rank-1 to 0 .. rank-1. */
 fr_status fr_need_axis(const char *op, const fr_tensor *t, int axis, int *out);
+/* Every index is one of `rows`. */
+fr_status fr_check_indices(const char *op, const int32_t *index, int64_t n, int64_t rows);
 void fr_cost_move(const fr_call *c, fr_cost *cost); /* cost of an operator that only copies */
 
 #endif

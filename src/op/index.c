@@ -20,8 +20,7 @@ static const fr_attr_field axis_fields[] = {
     {0},
 };
 
-/* Every index must be one of `rows`. */
-static fr_status check_indices(const char *op, const int32_t *index, int64_t n, int64_t rows) {
+fr_status fr_check_indices(const char *op, const int32_t *index, int64_t n, int64_t rows) {
     int32_t low = 0, high = -1;
     for (int64_t i = 0; i < n; i++) {
         low = FR_MIN(low, index[i]);
@@ -83,7 +82,7 @@ static fr_status embedding_run(const fr_call *c) {
               .n = fr_values(&c->in[1]),
               .rows = table->dim[0],
               .bytes = (size_t)table->dim[1] * fr_value_bytes(table->dtype)};
-    FR_TRY(check_indices("embedding", p.index, p.n, p.rows));
+    FR_TRY(fr_check_indices("embedding", p.index, p.n, p.rows));
     pick_run(&p, 1, c->pool);
     return FR_OK;
 }
@@ -165,7 +164,7 @@ static fr_status gather_run(const fr_call *c) {
               .n = c->in[1].dim[0],
               .rows = x->dim[axis],
               .bytes = (size_t)inner * fr_value_bytes(x->dtype)};
-    FR_TRY(check_indices("gather", p.index, p.n, p.rows));
+    FR_TRY(fr_check_indices("gather", p.index, p.n, p.rows));
     pick_run(&p, outer, c->pool);
     return FR_OK;
 }
@@ -284,7 +283,7 @@ static fr_status scatter_run(const fr_call *c) {
     around(x, axis, &outer, &s.inner);
     s.n = x->dim[axis];
     s.rows = c->out[0].dim[axis];
-    FR_TRY(check_indices("scatter_add", c->in[1].data, s.n, s.rows));
+    FR_TRY(fr_check_indices("scatter_add", c->in[1].data, s.n, s.rows));
     int64_t *start = c->scratch;
     int32_t *order = (int32_t *)(start + s.rows + 1);
     sort_sources(c->in[1].data, s.n, s.rows, start, order);

@@ -216,6 +216,7 @@ extern const fr_op fr_op_slice;
 extern const fr_op fr_op_concat;
 extern const fr_op fr_op_pad;
 extern const fr_op fr_op_embedding;
+extern const fr_op fr_op_embedding_few; /* ids, parts of the table */
 extern const fr_op fr_op_gather;
 extern const fr_op fr_op_scatter_add;
 extern const fr_op fr_op_reduce;

@@ -46,6 +46,7 @@ const fr_op *const fr_ops[] = {
     &fr_op_concat,
     &fr_op_pad,
     &fr_op_embedding,
+    &fr_op_embedding_few,
     &fr_op_gather,
     &fr_op_scatter_add,
     &fr_op_reduce,

@@ -107,6 +107,8 @@ static void add_few_bits(makings *m) {
     rows.low = REAL(2, 3, 4), rows.next_down = REAL(2, n);
     fr_val x = fr_input(g, "rows", FR_U8, 3, (int64_t[]){2, 3, 192});
     fr_output(g, "qlinear rows", fr_qlinear(g, x, &w, &rows, NULL));
+    fr_val ids = whole(m, "few ids", 2, (int64_t[]){2, 3});
+    fr_output(g, "embedding_few", fr_embedding_few(g, &w, ids, FR_BF16));
 }
 
 /* One expert in floats, one with two of its weights in few bits. */

@@ -1,4 +1,5 @@
-/* test_index.c: embedding, gather, scatter_add. */
+/* test_index.c: embedding, also of tables in few bits, gather, scatter_add. */
+#include "format/format.h"
 #include "op_test.h"
 
 static int build_embedding(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
@@ -31,6 +32,71 @@ static void test_embedding(void **state) {
                         .in = {{FR_F32, 2, {1, 1}, .grad = true}, {FR_I32, 0, {0}, .hi = 1}},
                         .build = build_embedding,
                         .ref = ref_embedding});
+}
+
+/* ---- a table in few bits ---- */
+
+/* What a decoder of the whole gives, of any format, with any number of threads. */
+static void few_as_decoded(const fr_qformat *f, fr_dtype type) {
+    enum { ROWS = 20, COLS = 256, IDS = 9 };
+    float x[ROWS * COLS], want[COLS], got[COLS];
+    fr_quantized q;
+    fr_random_normal(5, 0, 0, x, ROWS * COLS);
+    assert_int_equal(fr_quantize(f, NULL, x, ROWS, COLS, &q), FR_OK);
+    int32_t ids[IDS] = {3, 0, 19, 3, 7, 8, 9, 10, 1};
+    for (int threads = 1; threads <= 3; threads += 2) {
+        fr_graph *g = fr_graph_new();
+        fr_qweight w = {.format = f->name, .n = ROWS, .k = COLS};
+        fr_tensor in[FR_PARTS + 1];
+        for (int i = 0; i < f->parts; i++) {
+            in[i] = q.part[i];
+            w.part[i] = fr_input(g, f->part_name[i], in[i].dtype, in[i].rank, in[i].dim);
+        }
+        in[f->parts] = fr_tensor_make(FR_I32, 2, (int64_t[]){3, 3}, ids);
+        fr_val list = fr_input(g, "ids", FR_I32, 2, (int64_t[]){3, 3});
+        fr_output(g, "y", fr_embedding_few(g, &w, list, type));
+        fr_session *s;
+        fr_session_opts o = {.pool = op_pool(threads)};
+        if (fr_session_new_with(g, &o, &s)) fail_msg("%s", fr_message());
+        if (fr_session_run(s, in, (size_t)f->parts + 1)) fail_msg("%s", fr_message());
+        const fr_tensor *y = fr_session_output(s, "y");
+        assert_true(y->rank == 3 && y->dim[2] == COLS && y->dtype == type);
+        for (int i = 0; i < IDS; i++) {
+            f->decode(&q, ids[i], 1, want);
+            fr_decode(type, (char *)y->data + i * COLS * (type == FR_F32 ? 4 : 2), COLS, got);
+            for (int c = 0; c < COLS; c++)
+                assert_true(got[c] ==
+                            (type == FR_F32 ? want[c] : fr_bf16_to_f32(fr_f32_to_bf16(want[c]))));
+        }
+        ids[4] = ROWS;
+        assert_int_equal(fr_session_run(s, in, (size_t)f->parts + 1), FR_INVALID);
+        assert_non_null(strstr(fr_message(), "index 20 at position 4"));
+        ids[4] = 7;
+        fr_session_free(s);
+        fr_graph_free(g);
+    }
+    fr_quantized_free(&q);
+}
+
+static int build_few(fr_graph *g, const fr_val *in, const void *arg, fr_val *out) {
+    fr_qweight w = {.format = arg, .n = 4, .k = 32, .part = {in[0]}};
+    out[0] = fr_embedding_few(g, &w, in[1], FR_F32);
+    return 1;
+}
+
+static void test_few(void **state) {
+    (void)state;
+    static const fr_qformat *const formats[] = {&fr_q6_k, &fr_q8_0, &fr_int4_g64, &fr_nvfp4};
+    for (size_t i = 0; i < FR_COUNT(formats); i++) {
+        few_as_decoded(formats[i], FR_F32);
+        few_as_decoded(formats[i], FR_BF16);
+    }
+    static const op_in floats[] = {{.dtype = FR_F32, .rank = 2, .dim = {4, 34}},
+                                   {.dtype = FR_I32, .rank = 1, .dim = {4}},
+                                   {0}};
+    op_check_refused(floats, build_few, "q8_0", "the part 'blocks' of a table in q8_0");
+    op_check_refused(floats, build_few, "q9_9", "wants a format");
+    op_check_refused(floats, build_few, "q6_k", "whole blocks of 256");
 }
 
 typedef struct index_arg {
@@ -172,9 +238,9 @@ static void test_bad_ids(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embedding), cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_scatter),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bad_ids),
+        cmocka_unit_test(test_embedding), cmocka_unit_test(test_few),
+        cmocka_unit_test(test_gather),    cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_bad_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
