@@ -1,5 +1,5 @@
-/* frugal/store.h: name -> tensor, whatever the file: safetensors (one file or shards), GGUF, or a
- * folder in Hugging Face or diffusers layout. Files are mapped, not copied. */
+/* frugal/store.h: name -> tensor, whatever the file: safetensors (one file or shards), GGUF, PyTorch's .bin,
+ * NumPy's .npy, .fvecs, or a folder in Hugging Face or diffusers layout. Files are mapped, not copied. */
 #ifndef FRUGAL_STORE_H
 #define FRUGAL_STORE_H
 
@@ -11,7 +11,8 @@ extern "C" {
 
 typedef struct fr_store fr_store;
 
-/* Opens a .safetensors, a .safetensors.index.json, a .gguf, or a folder that holds them. */
+/* Opens a .safetensors, a .safetensors.index.json, a .gguf, a .bin, or a folder that holds them; a .npy, .fvecs, .ivecs
+ * or .bvecs, which is one tensor called "array". Tensors of the last four may be strided views. */
 FR_API fr_status fr_store_open(const char *path, fr_store **out);
 FR_API void fr_store_close(fr_store *s);
 

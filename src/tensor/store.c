@@ -4,6 +4,7 @@
  * multiple of its value size (old safetensors files whose header has an odd length), the view would
  * be unsafe to read as numbers; such a tensor is copied to aligned memory when it is first asked
  * for. */
+#include "tensor/npy.h"
 #include "tensor/store_parts.h"
 
 #include <string.h>
@@ -119,6 +120,10 @@ fr_status fr_store_add(fr_store *s, const char *name, const fr_tensor *shape, ui
 
 /* ---- opening ---- */
 
+static bool is_npy(const fr_source *f) {
+    return f->bytes >= 6 && memcmp(f->data, "\x93NUMPY", 6) == 0;
+}
+
 fr_status fr_store_read_any(fr_store *s, const char *path, const char *prefix) {
     uint32_t file;
     FR_TRY(fr_store_map(s, path, &file));
@@ -128,6 +133,8 @@ fr_status fr_store_read_any(fr_store *s, const char *path, const char *prefix) {
         return fr_store_read_gguf(s, file, prefix);
     if (f->bytes >= 4 && memcmp(f->data, "PK\3\4", 4) == 0)
         return fr_store_read_torch(s, file, prefix);
+    if (is_npy(f) || fr_path_has_suffix(path, ".npy")) return fr_store_read_npy(s, file, prefix);
+    if (fr_vecs_named(path)) return fr_store_read_vecs(s, file, prefix);
     if (fr_path_has_suffix(path, ".safetensors") || (f->bytes > 8 && f->data[8] == '{'))
         return fr_store_read_safetensors(s, file, prefix);
     if (fr_path_has_suffix(path, ".gguf"))
@@ -139,7 +146,7 @@ fr_status fr_store_read_any(fr_store *s, const char *path, const char *prefix) {
             "%s: this is no zip file, as PyTorch has written them since 2020; older files "
             "must be saved again.",
             path);
-    return fr_fail(FR_FORMAT, "%s: this is neither a safetensors nor a GGUF file.", path);
+    return fr_fail(FR_FORMAT, "%s: this is neither a safetensors nor a GGUF file, nor .npy.", path);
 }
 
 static fr_status read_path(fr_store *s, const char *path) {
@@ -157,6 +164,8 @@ static fr_status read_path(fr_store *s, const char *path) {
     FR_TRY(fr_store_read_any(s, path, NULL));
     if (memcmp(s->files[0].data, "GGUF", 4) == 0) s->format = "gguf";
     if (memcmp(s->files[0].data, "PK\3\4", 4) == 0) s->format = "pytorch";
+    if (is_npy(&s->files[0])) s->format = "npy";
+    if (fr_vecs_named(path)) s->format = "vecs";
     return FR_OK;
 }
 
@@ -200,6 +209,14 @@ fr_status fr_torch_parse(const uint8_t *data, size_t bytes, const char *name, fr
     return parse(data, bytes, name, "pytorch", fr_store_read_torch, out);
 }
 
+fr_status fr_npy_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out) {
+    return parse(data, bytes, name, "npy", fr_store_read_npy, out);
+}
+
+fr_status fr_vecs_parse(const uint8_t *data, size_t bytes, const char *name, fr_store **out) {
+    return parse(data, bytes, name, "vecs", fr_store_read_vecs, out);
+}
+
 /* ---- looking ---- */
 
 size_t fr_store_count(const fr_store *s) {
@@ -227,6 +244,14 @@ const fr_json *fr_store_metadata(const fr_store *s) {
     return s->meta;
 }
 
+/* Bytes from the first value of a view to behind the last; the values of a file may lie apart (.fvecs). */
+static size_t span_bytes(const fr_tensor *t) {
+    if (fr_is_contiguous(t)) return fr_bytes(t);
+    int64_t last = 0;
+    for (int i = 0; i < t->rank; i++) last += (t->dim[i] - 1) * t->stride[i];
+    return (size_t)(last + 1) * (size_t)fr_dtype_get(t->dtype)->bytes;
+}
+
 const fr_tensor *fr_store_tensor(const fr_store *s, size_t i) {
     fr_entry *e = &s->entries[i];
     if (!e->loose) return &e->tensor;
@@ -234,7 +259,7 @@ const fr_tensor *fr_store_tensor(const fr_store *s, size_t i) {
     pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&s->lock;
     pthread_mutex_lock(lock);
     if (!e->tensor.data) {
-        size_t bytes = fr_bytes(&e->tensor);
+        size_t bytes = span_bytes(&e->tensor);
         void *copy = fr_alloc(FR_MEM_WEIGHTS, bytes);
         if (copy) memcpy(copy, s->files[e->file].data + e->offset, bytes);
         e->tensor.data = copy;

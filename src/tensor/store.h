@@ -13,7 +13,8 @@
 const char *fr_store_path(const fr_store *s);           /* as opened */
 const char *fr_store_file(const fr_store *s, size_t i); /* the file that holds it */
 uint64_t fr_store_offset(const fr_store *s, size_t i);  /* byte in that file */
-const char *fr_store_format(const fr_store *s); /* "safetensors", "gguf", "pytorch", "folder" */
+/* "safetensors", "gguf", "pytorch", "npy", "vecs", "folder" */
+const char *fr_store_format(const fr_store *s);
 /* The description alone: data may be NULL. fr_store_tensor copies a tensor that lies unaligned in its
  * file when it is first asked for, and then may return NULL for want of memory; this never does. */
 const fr_tensor *fr_store_shape(const fr_store *s, size_t i);

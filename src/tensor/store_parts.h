@@ -70,6 +70,8 @@ char *fr_store_keep(fr_store *s, const char *prefix, const char *name, size_t by
 fr_status fr_store_read_safetensors(fr_store *s, uint32_t file, const char *prefix);
 fr_status fr_store_read_gguf(fr_store *s, uint32_t file, const char *prefix);
 fr_status fr_store_read_torch(fr_store *s, uint32_t file, const char *prefix);
+fr_status fr_store_read_npy(fr_store *s, uint32_t file, const char *prefix);
+fr_status fr_store_read_vecs(fr_store *s, uint32_t file, const char *prefix);
 /* One of them, by what the file holds. */
 fr_status fr_store_read_any(fr_store *s, const char *path, const char *prefix);
 /* A .safetensors.index.json and its shards. */

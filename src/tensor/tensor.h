@@ -9,6 +9,7 @@
 #include "tensor/names.h"
 #include "tensor/view.h"
 #include "tensor/store.h"
+#include "tensor/npy.h"
 #include "tensor/image.h"
 
 #endif
