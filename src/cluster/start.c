@@ -32,6 +32,21 @@ static fr_status start_given(const fr_points *p, const fr_kmeans_opts *o, int64_
 
 /* ---- random ---- */
 
+int64_t fr_start_one(const fr_points *p, fr_rng *rng) {
+    if (!p->weights) return (int64_t)fr_rng_below(rng, (uint32_t)p->rows);
+    double all = 0, sum = 0;
+    for (int64_t i = 0; i < p->rows; i++) all += (double)p->weights[i];
+    double target = fr_draw(rng) * all;
+    int64_t found = 0;
+    for (int64_t i = 0; i < p->rows; i++) {
+        if (!(p->weights[i] > 0)) continue;
+        found = i;
+        sum += (double)p->weights[i];
+        if (sum > target) break;
+    }
+    return found;
+}
+
 static int by_number(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);

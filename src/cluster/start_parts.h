@@ -8,12 +8,39 @@
 static inline double fr_draw(fr_rng *r) {
     return (double)(fr_rng_u64(r) >> 11) * 0x1p-53;
 }
-/* k different points that count, in rising order; a heavier one more likely. row: [k]. */
+/* One point that counts, a heavier one more likely. */
+int64_t fr_start_one(const fr_points *p, fr_rng *rng);
+/* k different points that count, in rising order. row: [k] */
 fr_status fr_start_different(const fr_points *p, int64_t k, fr_rng *rng, int64_t *row);
-/* k-means++, greedy; row: [k], which points were taken. */
+
 fr_status fr_start_plusplus(const fr_points *p, int64_t k, fr_rng *rng, fr_reader *reader,
                             fr_pool *pool, float *centroids);
 fr_status fr_start_parallel(const fr_points *p, const fr_kmeans_opts *o, fr_rng *rng,
                             fr_reader *reader, fr_pool *pool, float *centroids);
+
+/* ---- start_draw.c: rows drawn by how far they are from what was drawn before ---- */
+
+/* Rows that are summed together: to find a row of a number drawn, as many must be looked at. */
+enum { FR_GRAIN = 128 };
+
+typedef struct fr_far {
+    const fr_points *p;
+    fr_pool *pool;
+    int64_t grains;
+    double *upto; /* [grains]: sums of weight times squared distance, up to and with this one */
+    /* Of rows first .. first + count - 1, at most a grain: squared distances, by one thread. */
+    void (*distances)(void *arg, size_t thread, int64_t first, int64_t count, float *out);
+    void *arg;
+} fr_far;
+
+static inline int64_t fr_grains(const fr_points *p) {
+    return (p->rows + FR_GRAIN - 1) / FR_GRAIN;
+}
+static inline float fr_weight(const fr_points *p, int64_t row) {
+    return p->weights ? p->weights[row] : 1;
+}
+/* row[i]: the row in which at[i] (0 .. 1) of the whole sum lies. The sum is above zero, and so is the part of every
+ * row that is found. */
+void fr_far_find(const fr_far *f, int64_t count, const double *at, int64_t *row);
 
 #endif
