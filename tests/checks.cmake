@@ -43,6 +43,14 @@ fr_check(cli/eval SECONDS 120
 fr_check(cli/embed SECONDS 60
          COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_embed.sh $<TARGET_FILE:frugal_cli>
          ${CMAKE_SOURCE_DIR}/tests/golden/model/bert ${CMAKE_SOURCE_DIR}/models/tales)
+fr_check(cli/kmeans SECONDS 120
+         COMMAND ${CMAKE_SOURCE_DIR}/tests/cli/check_kmeans.sh $<TARGET_FILE:frugal_cli>)
+# A library with sanitizers can not be loaded into a Python without them.
+if(NOT CMAKE_CROSSCOMPILING AND NOT CMAKE_C_FLAGS MATCHES "fsanitize")
+  fr_check(python/kmeans SECONDS 120
+           COMMAND ${CMAKE_SOURCE_DIR}/tests/python/check_kmeans.sh $<TARGET_FILE:frugal>)
+  set_tests_properties(python/kmeans PROPERTIES SKIP_RETURN_CODE 77) # NumPy is not there
+endif()
 fr_check(model/minilm SECONDS 300
          COMMAND ${CMAKE_SOURCE_DIR}/tests/model/check_minilm.sh $<TARGET_FILE:frugal_cli>)
 set_tests_properties(model/minilm PROPERTIES SKIP_RETURN_CODE 77) # no such weights here

@@ -91,10 +91,26 @@ void fr_kmeans_close(fr_kmeans_data *d) {
 
 /* ---- out ---- */
 
+static bool is(const char *path, const char *suffix) {
+    return path && fr_path_has_suffix(path, suffix);
+}
+
 fr_status fr_kmeans_can_write(const fr_kmeans_call *c, bool batched) {
-    (void)batched;
-    if (c->out && !fr_path_has_suffix(c->out, ".safetensors"))
-        return fr_fail(FR_INVALID, "%s: the name of what is written ends in .safetensors.", c->out);
+    const bool only_labels = c->predict != NULL;
+    if (c->out && !is(c->out, ".safetensors") && !is(c->out, ".npy") &&
+        !is(c->out, only_labels ? ".ivecs" : ".fvecs"))
+        return fr_fail(FR_INVALID,
+                       "%s: the name of what is written ends in .safetensors, .npy or %s.", c->out,
+                       only_labels ? ".ivecs" : ".fvecs");
+    if (c->labels && !is(c->labels, ".npy") && !is(c->labels, ".ivecs"))
+        return fr_fail(FR_INVALID, "%s: the name of a file of labels ends in .npy or .ivecs.",
+                       c->labels);
+    if (batched && (is(c->out, "vecs") || is(c->labels, "vecs")))
+        return fr_fail(
+            FR_INVALID,
+            "%s has one list of vectors, and these are several problems: .npy and .safetensors "
+            "hold them.",
+            is(c->out, "vecs") ? c->out : c->labels);
     return FR_OK;
 }
 
@@ -125,6 +141,18 @@ static fr_status write_safetensors(const fr_kmeans_call *c, const fr_kmeans_made
                       : fr_safetensors_write(c->out, all, FR_COUNT(all), meta, FR_COUNT(meta));
 }
 
+static fr_status write_labels(const char *path, const fr_kmeans_made *m) {
+    fr_tensor t = shaped(m, FR_I32, m->rows, 0, m->labels);
+    if (is(path, ".npy")) return fr_npy_write(path, &t);
+    t.rank = 2, t.dim[1] = t.stride[1] = 1;
+    return fr_vecs_write(path, &t);
+}
+
 fr_status fr_kmeans_write(const fr_kmeans_call *c, const fr_kmeans_made *m) {
-    return c->out ? write_safetensors(c, m) : FR_OK;
+    if (c->labels) FR_TRY(write_labels(c->labels, m));
+    if (!c->out) return FR_OK;
+    if (is(c->out, ".safetensors")) return write_safetensors(c, m);
+    if (c->predict) return write_labels(c->out, m);
+    const fr_tensor t = shaped(m, FR_F32, m->k, m->width, m->centroids);
+    return is(c->out, ".npy") ? fr_npy_write(c->out, &t) : fr_vecs_write(c->out, &t);
 }
