@@ -28,8 +28,7 @@ static dec_build begin(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *
 
 static fr_val body(dec_build *b, fr_val ids, fr_val pos) {
     dec_enter(b, "", "model.embed_tokens");
-    fr_val table = dec_matrix(b, "weight", b->m->vocab, b->m->width);
-    fr_val x = fr_embedding(b->g, table, ids);
+    fr_val x = dec_embed(b, ids);
     const float scale = b->m->embed_scale;
     if (b->o && b->o->flow != FR_NOTYPE && b->o->flow != b->type) x = fr_cast(b->g, x, b->o->flow);
     if (scale != 0 && scale != 1) x = fr_affine(b->g, x, scale, 0);
@@ -75,8 +74,8 @@ fr_val fr_decoder_logits(fr_graph *g, const fr_decoder *m, const fr_decoder_opts
     if (dec_few_bits(&b, m->vocab, m->width, &q)) {
         y = fr_qlinear(g, hidden, &q, NULL, NULL);
     } else {
-        if (!m->tied) w = dec_matrix(&b, "weight", m->vocab, m->width);
         if (m->tied) w = fr_graph_find(g, "model.embed_tokens.weight");
+        if (w == FR_NONE) w = dec_matrix(&b, "weight", m->vocab, m->width);
         y = fr_linear(g, hidden, w, FR_NONE, FR_NONE, FR_FN_NONE);
     }
     if (m->logit_cap != 0) {

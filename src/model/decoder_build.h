@@ -25,6 +25,7 @@ void dec_enter(const dec_build *b, const char *before, const char *name);
 fr_val dec_matrix(const dec_build *b, const char *name, int64_t rows, int64_t cols);
 /* Whether the store holds "weight" of the open scope in few bits that have a product; its parts become parameters. */
 bool dec_few_bits(const dec_build *b, int64_t rows, int64_t cols, fr_qweight *out);
+fr_val dec_embed(const dec_build *b, fr_val ids);
 /* x wT + bias + residual of the linear `name`, with its adapter where there are any. */
 fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
                    fr_val x, fr_val residual);

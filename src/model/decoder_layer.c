@@ -77,6 +77,20 @@ bool dec_few_bits(const dec_build *b, int64_t rows, int64_t cols, fr_qweight *ou
     return true;
 }
 
+/* Rows of the table of tokens, in the type of weights. In few bits it stays as it is in the store, where the output's
+ * weight, which may be the same table, is in few bits too. */
+fr_val dec_embed(const dec_build *b, fr_val ids) {
+    const fr_decoder *m = b->m;
+    const fr_store *store = b->o ? b->o->store : NULL;
+    fr_quantized q;
+    bool apart = !m->tied || (store && fr_quantized_is(store, "lm_head.weight"));
+    if (!apart || !held(b, &q) || !fits(b, &q, m->vocab, m->width))
+        return fr_embedding(b->g, dec_matrix(b, "weight", m->vocab, m->width), ids);
+    fr_qweight table = {.format = q.format->name, .n = q.rows, .k = q.cols};
+    for (int i = 0; i < q.format->parts; i++) table.part[i] = part(b, &q, i);
+    return fr_embedding_few(b->g, &table, ids, b->type);
+}
+
 /* The same of a weight whose columns have an order of their own (GPTQ's desc_act): x is brought into it first. */
 static bool in_other_order(const dec_build *b, fr_qweight *out, fr_val *x) {
     static const char end[] = "-perm";
