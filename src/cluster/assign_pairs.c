@@ -32,7 +32,7 @@
 
 #include "cluster/assign_parts.h"
 
-#define LARGEST 1e18 /* lengths; beyond, products could leave the range of f32 */
+#define LARGEST 1e18f /* lengths; beyond, products could leave the range of f32 */
 
 static float from_bits(uint32_t u) {
     float x;
@@ -54,9 +54,8 @@ static uint32_t round_bf16(double x) {
 }
 
 /* The upper half of a float not less than x >= 0, and not a denormal. */
-static uint32_t up_bf16(double x) {
-    uint32_t u = to_bits((float)(x * (1 + 0x1p-20) + 0x1p-110));
-    return (u + 0xffff) >> 16;
+static uint32_t up_bf16(float x) {
+    return (to_bits(x * (1 + 0x1p-20f) + 0x1p-110f) + 0xffff) >> 16;
 }
 
 static float as_float(uint32_t half) {
@@ -134,9 +133,9 @@ void fr_pairs_panel(fr_centroids *c, size_t p) {
             uint32_t low = round_value(c, j, 2 * s, &l);
             out[s * nr + i] = low | round_value(c, j, 2 * s + 1, &l) << 16;
         }
-        const uint32_t reach = up_bf16(sqrt(longer(l.moved, l.rounded)));
+        const uint32_t reach = up_bf16((float)sqrt(longer(l.moved, l.rounded)));
         const double chain = chain_error(c) * sqrt(l.as_was);
-        const uint32_t slip = up_bf16(sqrt(l.lost) + chain);
+        const uint32_t slip = up_bf16((float)(sqrt(l.lost) + chain));
         out[(steps - 1) * nr + i] = reach | slip << 16;
         c->reach[j] = as_float(reach), c->slip[j] = as_float(slip);
         put_low(c, j, &l, chain * middle);
@@ -145,8 +144,7 @@ void fr_pairs_panel(fr_centroids *c, size_t p) {
 
 bool fr_pairs_good(const fr_centroids *c) {
     for (int64_t j = 0; j < c->k; j++)
-        if (!(c->reach[j] < LARGEST && c->slip[j] < LARGEST && c->square[j] < LARGEST * LARGEST))
-            return false;
+        if (!(c->reach[j] < LARGEST && c->slip[j] < LARGEST && c->square[j] < 1e36f)) return false;
     for (int64_t d = 0; d < c->width; d++)
         if (!(fabsf(c->middle[d]) < LARGEST)) return false;
     return true;
@@ -173,11 +171,11 @@ static void pack_row(const part *p, size_t i) {
     uint32_t *out = (uint32_t *)p->s->packed + i * c->pair_stride;
     float norm, taken;
     c->kernels->nearest.pairs(p->rows + i * width, c->middle, width, out, &norm, &taken);
-    const double dot = dot_error(c), more = 1 + 2 * dot + 0x1p-18;
-    const double lost = sqrt((double)taken) * (1 + 0x1p-9) + 0x1p-64;
-    const double length = sqrt((double)norm) * (1 + 0x1p-9) + 0x1p-64 + lost;
+    const float dot = (float)dot_error(c), more = 1 + 2 * dot + 0x1p-18f;
+    const float lost = sqrtf(taken) * (1 + 0x1p-9f) + 0x1p-64f;
+    const float length = sqrtf(norm) * (1 + 0x1p-9f) + 0x1p-64f + lost;
     const bool good = length < LARGEST; /* else judged by nothing that bf16 says */
-    const uint32_t a = good ? up_bf16((lost + (dot + 0x1p-22) * length) * more) : 0;
+    const uint32_t a = good ? up_bf16((lost + (dot + 0x1p-22f) * length) * more) : 0;
     const uint32_t b = good ? up_bf16(length * more) : 0;
     out[c->pair_steps - 1] = a | b << 16;
     p->s->slack[i] = as_float(a), p->s->length[i] = good ? as_float(b) : INFINITY;
@@ -202,6 +200,7 @@ static void scan_tile(const part *p, size_t row, size_t height, size_t first, si
         .best = p->s->best + lanes,
         .index = p->s->index + lanes,
         .second = p->s->second + lanes,
+        .fresh = first == 0,
     };
     k->scan_bf16(&scan);
 }
@@ -249,9 +248,8 @@ static float limit_of(const part *p, size_t i) {
     double error = -(double)c->factor * ((double)p->s->slack[i] * (double)c->reach[b] +
                                          (double)p->s->length[i] * (double)c->slip[b]);
     error += (double)c->fixed[b];
-    const double limit = (double)p->s->least[i] + 2.001 * error;
-    const float f = (float)limit;
-    return (double)f < limit ? nextafterf(f, INFINITY) : f;
+    const double limit = (double)p->s->least[i] + 2 * error;
+    return (float)(limit + (fabs(limit) + error) * 0x1p-22);
 }
 
 /* Which labels are proven; the others are compared, or put on the list of rows to be scanned again. */
@@ -262,17 +260,17 @@ static int64_t judge(const part *p, size_t *again) {
     *again = 0;
     for (size_t i = 0; i < p->count; i++) {
         const size_t lanes = i * (size_t)k->lanes;
-        int32_t list[FR_NEAREST_LANES];
+        int32_t list[FR_NEAREST_LANES + 1];
         int n = -1;
         if (p->s->length[i] < INFINITY && fabsf(p->s->least[i]) < INFINITY)
             n = k->within(p->s->best + lanes, p->s->index + lanes, p->s->second + lanes,
-                          limit_of(p, i), list);
-        if (n == 1) continue;
+                          p->label[i], limit_of(p, i), list);
+        if (n == 0) continue;
         rechecked++;
-        if (n < 1)
+        if (n < 0)
             p->s->again[(*again)++] = (int32_t)i;
         else
-            compare(p, i, list, n, &w);
+            list[n] = p->label[i], compare(p, i, list, n + 1, &w);
     }
     settle(p, &w);
     return rechecked;
@@ -297,7 +295,6 @@ static int64_t assign_part(const part *p, size_t *again) {
     const fr_centroids *c = p->c;
     const fr_nearest_kernels *k = &c->kernels->nearest;
     for (size_t i = 0; i < p->count; i++) pack_row(p, i);
-    fr_nearest_begin(p->count * (size_t)k->lanes, p->s->best, p->s->index, p->s->second);
     for (size_t first = 0; first < c->panel_count; first += c->pair_set) {
         const size_t end = at_most(first + c->pair_set, c->panel_count);
         for (size_t r = 0, h; r < p->count; r += h) {

@@ -56,6 +56,8 @@ static void scan_tile(const part *p, size_t row, size_t height, const float *poi
         .height = (int)height,
         .steps = steps,
         .points = points,
+        .next = first ? NULL : points + height * stride,
+        .fresh = first == 0,
         .point_stride = stride,
         .panels = c->panels + (first * width + from) * nr,
         .stride = width * nr,
@@ -107,7 +109,6 @@ void fr_assign_scan(const fr_centroids *c, int64_t count, const float *rows,
     for (size_t r = 0; r < (size_t)count; r += c->plan.rows) {
         part p = {c, s, rows + r * (size_t)c->width, at_most(c->plan.rows, (size_t)count - r),
                   second};
-        fr_nearest_begin(p.count * (size_t)k->lanes, s->best, s->index, second ? s->second : NULL);
         scan_part(&p);
         k->finish((int)p.count, s->best, s->index, s->second, label + r, best ? best + r : NULL,
                   second ? second + r : NULL);

@@ -25,6 +25,7 @@ typedef struct fr_nearest_scan {
     int height;
     size_t steps;
     const void *points; /* rows of `steps` lanes of 32 bits, point_stride lanes apart */
+    const void *next;   /* points of the next call, asked for in passing, or NULL */
     size_t point_stride;
     const void *panels; /* `count` of them, `stride` lanes apart */
     size_t stride, count;
@@ -36,7 +37,8 @@ typedef struct fr_nearest_scan {
      * complete now. NULL: all in one. Not of bf16. */
     float *sums;
     bool begin, end;
-    /* [height][lanes], begun by `begin_lanes` or an earlier call; second NULL: not wanted. */
+    /* [height][lanes], of an earlier call, unless `fresh`; second NULL: not wanted. */
+    bool fresh;
     float *best;
     int32_t *index;
     float *second;
@@ -66,10 +68,10 @@ typedef struct fr_nearest_kernels {
     /* Of `rows` points: label, and where not NULL the least score and the next (+inf: there is none). */
     void (*finish)(int rows, const float *best, const int32_t *index, const float *second,
                    int32_t *label, float *least, float *next);
-    /* Of one point: the centroids with scores <= limit, to list, in no order. A negative number: there may be more
-     * than the lanes know. */
-    int (*within)(const float *best, const int32_t *index, const float *second, float limit,
-                  int32_t *list);
+    /* Of one point with a known label: the other centroids with scores <= limit, to list, in no order. A negative
+     * number: there may be more than the lanes know. */
+    int (*within)(const float *best, const int32_t *index, const float *second, int32_t label,
+                  float limit, int32_t *list);
     void (*across)(const fr_nearest_across *a);
     /* sum[i] = x[i] . c[i], eight at a time, by the chain. */
     void (*chains)(const float *const *x, const float *const *c, size_t steps, float *sum);
@@ -87,12 +89,6 @@ static inline size_t fr_nearest_height(const fr_nearest_kernels *k, size_t rows)
     int i = 0;
     while ((size_t)k->heights[i] > rows) i++;
     return (size_t)k->heights[i];
-}
-
-/* No score yet. */
-static inline void fr_nearest_begin(size_t values, float *best, int32_t *index, float *second) {
-    for (size_t i = 0; i < values; i++) best[i] = __builtin_inff(), index[i] = 0;
-    for (size_t i = 0; second && i < values; i++) second[i] = __builtin_inff();
 }
 
 void fr_nearest_kernels_fill(unsigned cpu, fr_nearest_kernels *out);

@@ -21,6 +21,10 @@ static void scan_ref(const fr_nearest_scan *s) {
     for (size_t p = 0; p < s->count; p++) {
         const float *panel = (const float *)s->panels + p * s->stride;
         for (int i = 0; i < s->height; i++) {
+            if (s->fresh && p == 0 && (!s->sums || s->end)) {
+                s->best[i] = INFINITY, s->index[i] = 0;
+                if (s->second) s->second[i] = INFINITY;
+            }
             float *sums = s->sums ? s->sums + (p * (size_t)s->height + (size_t)i) * WIDTH : NULL;
             for (int j = 0; j < WIDTH; j++) {
                 const float *x = (const float *)s->points + (size_t)i * s->point_stride;
@@ -48,10 +52,10 @@ static void finish_ref(int rows, const float *best, const int32_t *index, const 
     }
 }
 
-static int within_ref(const float *best, const int32_t *index, const float *second, float limit,
-                      int32_t *list) {
+static int within_ref(const float *best, const int32_t *index, const float *second, int32_t label,
+                      float limit, int32_t *list) {
     list[0] = *index;
-    return *second <= limit ? -1 : *best <= limit;
+    return *second <= limit ? -1 : *best <= limit && *index != label;
 }
 
 static void across_ref(const fr_nearest_across *a) {

@@ -44,12 +44,15 @@ static void finish(int rows, const float *best, const int32_t *index, const floa
     }
 }
 
-static int within(const float *best, const int32_t *index, const float *second, float limit,
-                  int32_t *list) {
-    if (vany(vle(vload(second), vset1(limit)))) return -1;
+static int within(const float *best, const int32_t *index, const float *second, int32_t label,
+                  float limit, int32_t *list) {
+    const vf32 top = vset1(limit);
+    if (vany(vle(vload(second), top))) return -1;
+    vmask mine = vieq(viadd(viload(index), lane_numbers()), viset1(label));
+    if (!vany(vmand(vle(vload(best), top), vmnot(mine)))) return 0;
     int n = 0;
     for (int i = 0; i < FR_VLEN; i++)
-        if (best[i] <= limit) list[n++] = index[i] + i;
+        if (best[i] <= limit && index[i] + i != label) list[n++] = index[i] + i;
     return n;
 }
 

@@ -27,9 +27,11 @@ enum {
 
 /* What a point has in its lanes meets the scores s0 of the centroids of the first half of a panel and, in `wide`
  * ones, s1 of the second; `at` are the numbers that they are called by. */
-INLINE void nearest_meet(const bool two, const bool wide, vf32 s0, vf32 s1, const vf32 at[2],
-                         float *best, int32_t *index, float *second) {
-    vf32 low = s0, high = s0, number = at[0], old = vload(best);
+INLINE void nearest_meet(const bool two, const bool wide, bool fresh, vf32 s0, vf32 s1,
+                         const vf32 at[2], float *best, int32_t *index, float *second) {
+    const vf32 none = vset1(INFINITY);
+    vf32 low = s0, high = s0, number = at[0], old = none, before = vzero();
+    if (!fresh) old = vload(best), before = vload((const float *)index);
     if (wide) {
         vmask upper = vlt(s1, s0); /* of equals the lower half */
         low = vmin(s1, s0), high = vmax(s1, s0);
@@ -37,9 +39,9 @@ INLINE void nearest_meet(const bool two, const bool wide, vf32 s0, vf32 s1, cons
     }
     vmask less = vlt(low, old);
     vstore(best, vmin(low, old));
-    vstore((float *)index, vsel(less, number, vload((const float *)index)));
+    vstore((float *)index, vsel(less, number, before));
     if (two) {
-        vf32 next = vmin(vmax(low, old), vload(second));
+        vf32 next = vmin(vmax(low, old), fresh ? none : vload(second));
         vstore(second, wide ? vmin(high, next) : next);
     }
 }
@@ -65,7 +67,11 @@ INLINE void nearest_panel(const int height, const bool two, const bool wide,
     const float *a[(NEAREST_HIGH + 2) / 3];
 #pragma GCC unroll 16
     for (int i = 0; i < height; i += 3) a[i / 3] = (const float *)s->points + (size_t)i * stride;
-    for (size_t d = 0; d < s->steps; d++, c += NEAREST_WIDTH) {
+    /* As many lines as the next tile has, or a line that is there. */
+    const char *next = s->next && p == 0 ? s->next : (const char *)c;
+    const size_t line = s->next && p == 0 ? 64 : 0;
+    for (size_t d = 0; d < s->steps; d++, c += NEAREST_WIDTH, next += line) {
+        __builtin_prefetch(next, 0, 2);
         vf32 c0 = vload(c), c1 = wide ? vload(c + FR_VLEN) : c0;
 #pragma GCC unroll 16
         for (int i = 0; i < height; i++) {
@@ -91,8 +97,8 @@ INLINE void nearest_panel(const int height, const bool two, const bool wide,
 #pragma GCC unroll 16
     for (int i = 0; i < height; i++) {
         const size_t to = (size_t)i * FR_VLEN;
-        nearest_meet(two, wide, vfma(f, sum[i][0], q0), vfma(f, sum[i][1], q1), at, s->best + to,
-                     s->index + to, two ? s->second + to : NULL);
+        nearest_meet(two, wide, s->fresh && p == 0, vfma(f, sum[i][0], q0), vfma(f, sum[i][1], q1),
+                     at, s->best + to, s->index + to, two ? s->second + to : NULL);
     }
 }
 
