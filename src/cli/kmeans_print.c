@@ -11,7 +11,7 @@ const char *const fr_kmeans_methods[5] = {"auto", "lloyd", "hamerly", "yinyang",
 
 typedef struct summary {
     int64_t least, median, most; /* points of a cluster */
-    double products, rechecked, labels, empty, start, assign, update;
+    double pairs, products, rechecked, labels, empty, start, assign, update;
 } summary;
 
 static int by_size(const void *a, const void *b) {
@@ -30,6 +30,7 @@ static fr_status sum_up(const fr_kmeans_made *m, summary *s) {
     for (int64_t b = 0; b < m->problems; b++) {
         const fr_kmeans_stats *t = &m->stats[b];
         s->products += (double)t->products;
+        s->pairs += (double)m->rows * (double)m->k * (double)FR_MAX_OF(t->iterations, 1);
         s->rechecked += (double)t->rechecked;
         s->labels += (double)m->rows * (double)FR_MAX_OF(t->iterations, 1);
         s->empty += (double)t->empty;
@@ -63,8 +64,9 @@ static void print_figures(const fr_kmeans_call *c, const fr_kmeans_made *m, cons
     printf("inertia       %.9g\n", m->inertia);
     printf("time          %s: start %s, assignment %s, centroids %s\n", fr_show_time(a, m->seconds),
            fr_show_time(b, s->start), fr_show_time(d, s->assign), fr_show_time(e, s->update));
-    printf("products      %s of points and centroids", fr_show_count(a, s->products));
-    if (s->assign > 0) printf(", %s a second", fr_show_count(b, s->products / s->assign));
+    printf("pairs         %s of points and centroids settled", fr_show_count(a, s->pairs));
+    if (s->assign > 0) printf(", %s a second", fr_show_count(b, s->pairs / s->assign));
+    if (s->products < s->pairs) printf("; %.3g%% compared", 100 * s->products / s->pairs);
     if (s->rechecked > 0) printf("; %.3g%% of labels again in f32", 100 * s->rechecked / s->labels);
     printf("\n");
     if (c->out)
@@ -75,15 +77,15 @@ static void print_figures(const fr_kmeans_call *c, const fr_kmeans_made *m, cons
 }
 
 static fr_status print_json(const fr_kmeans_made *m, const summary *s) {
-    fr_json *j = json_pack("{sI sI sI sI sI sb ss sf s[III] sI sf sf sf sf sf sf}", "problems",
-                           (json_int_t)m->problems, "points", (json_int_t)m->rows, "width",
-                           (json_int_t)m->width, "clusters", (json_int_t)m->k, "iterations",
-                           (json_int_t)m->iterations, "converged", (int)m->converged, "method",
-                           fr_kmeans_methods[m->stats[0].method], "inertia", m->inertia, "sizes",
-                           (json_int_t)s->least, (json_int_t)s->median, (json_int_t)s->most,
-                           "empty", (json_int_t)s->empty, "products", s->products, "rechecked",
-                           s->rechecked / s->labels, "seconds", m->seconds, "start_seconds",
-                           s->start, "assign_seconds", s->assign, "update_seconds", s->update);
+    fr_json *j = json_pack(
+        "{sI sI sI sI sI sb ss sf s[III] sI sf sf sf sf sf sf sf}", "problems",
+        (json_int_t)m->problems, "points", (json_int_t)m->rows, "width", (json_int_t)m->width,
+        "clusters", (json_int_t)m->k, "iterations", (json_int_t)m->iterations, "converged",
+        (int)m->converged, "method", fr_kmeans_methods[m->stats[0].method], "inertia", m->inertia,
+        "sizes", (json_int_t)s->least, (json_int_t)s->median, (json_int_t)s->most, "empty",
+        (json_int_t)s->empty, "pairs", s->pairs, "products", s->products, "rechecked",
+        s->rechecked / s->labels, "seconds", m->seconds, "start_seconds", s->start,
+        "assign_seconds", s->assign, "update_seconds", s->update);
     return say_json(j);
 }
 

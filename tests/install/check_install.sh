@@ -1,7 +1,7 @@
 #!/bin/sh
 # check_install.sh BUILD_DIR: installs that build to a folder of its own, and then does as a stranger would:
 # builds examples/two_layers against the installed package, with CMake (shared and static) and with
-# pkg-config, runs it, and looks whether everything is where it belongs.
+# pkg-config, and examples/clusters, runs them, and looks whether everything is where it belongs.
 set -u
 build=$1
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -59,6 +59,11 @@ PKG_CONFIG_PATH=$lib/pkgconfig
 export PKG_CONFIG_PATH
 step make -C "$dir/example"
 say "$dir/example/two_layers"
+
+cp -r "$root/examples/clusters" "$dir/clusters"
+step make -C "$dir/clusters"
+said=$(LD_LIBRARY_PATH=$lib "$dir/clusters/clusters" 3 <"$dir/clusters/points.txt" 2>&1) || fail "examples/clusters failed: $said"
+[ "$said" = "$(cat "$dir/clusters/expected.txt")" ] || fail "examples/clusters printed: $said"
 
 # A program for a version that does not exist yet must be told so.
 if cmake -S "$dir/example" -B "$dir/newer" -DCMAKE_PREFIX_PATH="$prefix" -DTWO_LAYERS_WANTS=99.0 >"$dir/log" 2>&1; then
