@@ -4,6 +4,7 @@
 
 #include "cluster/bounds.h"
 #include "cluster/check.h"
+#include "cluster/minibatch.h"
 #include "cluster/start.h"
 
 #include <math.h>
@@ -57,7 +58,8 @@ static fr_status attempt(fr_lloyd *l, int64_t number, kept *best) {
     l->attempt = number;
     FR_TRY(fr_start(l->p, l->o, l->problem, number, l->reader, l->pool, l->centroid));
     l->stats.start_seconds = fr_now() - start;
-    FR_TRY(fr_lloyd_run(l));
+    bool few = l->o->method == FR_KMEANS_MINIBATCH;
+    FR_TRY(few ? fr_minibatch_run(l) : fr_lloyd_run(l));
     if (best->attempt >= 0 && !(l->stats.inertia < best->stats.inertia)) return FR_OK;
     best->attempt = number;
     best->stats = l->stats;

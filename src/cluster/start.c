@@ -139,15 +139,49 @@ static fr_status start_random(const fr_points *p, int64_t k, fr_rng *rng, float 
 
 /* ---- which ---- */
 
-static fr_status check_count(const fr_points *p, int64_t k) {
+static int64_t count_heavy(const fr_points *p) {
     int64_t count = p->weights ? 0 : p->rows;
     for (int64_t i = 0; p->weights && i < p->rows; i++) count += p->weights[i] > 0;
+    return count;
+}
+
+static fr_status check_count(const fr_points *p, int64_t k) {
+    int64_t count = count_heavy(p);
     if (k < 1)
         return fr_fail(FR_INVALID, "At least one cluster is needed, not %lld.", (long long)k);
     if (k > count)
         return fr_fail(FR_INVALID, "%lld clusters are more than the %lld points%s.", (long long)k,
                        (long long)count, p->weights ? " whose weight is not zero" : "");
     return FR_OK;
+}
+
+static fr_status start_drawn(const fr_points *p, const fr_kmeans_opts *o, fr_rng *rng,
+                             fr_reader *reader, fr_pool *pool, float *centroids) {
+    switch (o->start) {
+    case FR_START_RANDOM: return start_random(p, o->k, rng, centroids);
+    case FR_START_PLUSPLUS: return fr_start_plusplus(p, o->k, rng, reader, pool, centroids);
+    case FR_START_PARALLEL: return fr_start_parallel(p, o, rng, reader, pool, centroids);
+    default: return fr_fail(FR_INVALID, "There is no way %d to begin k-means.", (int)o->start);
+    }
+}
+
+/* Of `many` points alone, drawn by weight, so that all of them count the same. */
+static fr_status start_from_some(const fr_points *p, const fr_kmeans_opts *o, int64_t many,
+                                 fr_rng *rng, fr_pool *pool, float *centroids) {
+    fr_points some;
+    int64_t *row = fr_alloc_array(FR_MEM_OTHER, (size_t)many, sizeof *row);
+    float *x = fr_alloc_array(FR_MEM_OTHER, (size_t)many, (size_t)p->width * sizeof *x);
+    fr_status st = row && x ? fr_start_different(p, many, rng, row) : FR_NOMEM;
+    if (st == FR_OK) {
+        for (int64_t i = 0; i < many; i++) fr_points_row(p, row[i], x + i * p->width);
+        fr_tensor t = fr_tensor_make(FR_F32, 2, (int64_t[]){many, p->width}, x);
+        st = fr_points_of(&t, 0, p->unit, &some);
+    }
+    if (st == FR_OK) st = fr_points_check(&some, NULL, pool);
+    if (st == FR_OK) st = start_drawn(&some, o, rng, NULL, pool, centroids);
+    fr_free(row);
+    fr_free(x);
+    return st;
 }
 
 fr_status fr_start(const fr_points *p, const fr_kmeans_opts *o, int64_t problem, int64_t attempt,
@@ -158,10 +192,9 @@ fr_status fr_start(const fr_points *p, const fr_kmeans_opts *o, int64_t problem,
     snprintf(stream, sizeof stream, "kmeans.start.%lld.%lld", (long long)problem,
              (long long)attempt);
     fr_rng rng = fr_rng_new(o->seed, fr_random_stream(stream));
-    switch (o->start) {
-    case FR_START_RANDOM: return start_random(p, o->k, &rng, centroids);
-    case FR_START_PLUSPLUS: return fr_start_plusplus(p, o->k, &rng, reader, pool, centroids);
-    case FR_START_PARALLEL: return fr_start_parallel(p, o, &rng, reader, pool, centroids);
-    default: return fr_fail(FR_INVALID, "There is no way %d to begin k-means.", (int)o->start);
-    }
+    /* Mini-batches would not be worth it if their beginning went over all points again and again. */
+    int64_t some = FR_MAX_OF(3 * o->batch, 10 * o->k);
+    if (o->method == FR_KMEANS_MINIBATCH && count_heavy(p) > some)
+        return start_from_some(p, o, some, &rng, pool, centroids);
+    return start_drawn(p, o, &rng, reader, pool, centroids);
 }
