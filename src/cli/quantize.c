@@ -15,8 +15,10 @@ typedef struct outcome {
 
 /* ---- what is printed ---- */
 
-static void print_layers(const fr_quantize_report *r) {
-    fr_table *t = fr_table_new("layer|>weights, dB|>outputs, dB|>worst, dB|of|keys: alpha, beta");
+void fr_quantize_print_layers(const fr_quantize_report *r, bool keys) {
+    fr_table *t =
+        fr_table_new(keys ? "layer|>weights, dB|>outputs, dB|>worst, dB|of|keys: alpha, beta"
+                          : "layer|>weights, dB|>outputs, dB|>worst, dB|of");
     if (!t) return;
     for (int64_t i = 0; i < r->layers; i++) {
         const fr_layer_report *l = &r->layer[i];
@@ -25,6 +27,7 @@ static void print_layers(const fr_quantize_report *r) {
         fr_table_cell(t, l->outputs > 0 ? "%.2f" : "-", l->outputs);
         fr_table_cell(t, l->outputs > 0 ? "%.2f" : "-", l->worst);
         fr_table_cell(t, "%s", l->outputs > 0 ? l->linear : "-");
+        if (!keys) continue;
         if (l->key_alpha > 0 || l->key_beta > 0)
             fr_table_cell(t, "%.2f, %.2f", l->key_alpha, l->key_beta);
         else
@@ -37,7 +40,7 @@ static void print_layers(const fr_quantize_report *r) {
 static void print_outcome(const fr_quantize_call *c, const outcome *o) {
     char a[32], b[32];
     const fr_quantize_report *r = &o->report;
-    if (o->report.layer) print_layers(r);
+    if (o->report.layer) fr_quantize_print_layers(r, true);
     printf("\nlinears: %.2f bits a weight; file: %s, before %s (%.2f times smaller)\n",
            r->linear_bits, fr_show_bytes(a, r->bytes), fr_show_bytes(b, o->bytes),
            r->bytes > 0 ? o->bytes / r->bytes : 0);
@@ -135,6 +138,7 @@ static fr_status make(fr_quantize_call *c, const fr_model *m, const fr_texts *me
 static fr_status with_model(fr_quantize_call *c, const fr_model *m) {
     fr_texts calibrate = {0}, measure = {0};
     outcome o = {0};
+    if (!c->samples) c->samples = 128;
     if (!c->chosen_smooth && !c->chosen_keys) fr_quantize_suit(&c->o.recipe, &m->decoder);
     if (c->evaluate < 0) c->evaluate = fr_decoder_params(&m->decoder) > 200000000 ? 2048 : 16384;
     FR_TRY(fr_cli_pool(&c->o.pool));
@@ -313,6 +317,7 @@ static const char *take(fr_quantize_call *c, int k, const char *word) {
 static int read_options(int argc, char **argv, fr_quantize_call *c) {
     const char *name = "qoq-w4a8kv4-g128";
     opterr = 0;
+    c->recipe = NULL;
     for (int pass = 0; pass < 2; pass++) {
         optind = 0;
         for (int k; (k = getopt_long(argc, argv, ":o:r:", options, NULL)) != -1;) {
@@ -320,13 +325,15 @@ static int read_options(int argc, char **argv, fr_quantize_call *c) {
             if (k == ':') return fr_cli_usage("quantize", "%s wants a value", argv[optind - 1]);
             if (k == '?')
                 return fr_cli_usage("quantize", "there is no option \"%s\"", argv[optind - 1]);
-            if (k == 'r') name = optarg;
+            if (k == 'r') name = c->recipe = optarg;
+            c->of_decoders |= k == KV || k == HEAD || k == THROUGH || (k >= ROTATE && k <= SMOOTH);
             if (pass) wanted = take_step(&c->o.recipe, k, optarg);
             if (pass && !wanted) wanted = take(c, k, optarg);
             if (wanted) return fr_cli_usage("quantize", "\"%s\" is not %s", optarg, wanted);
             c->chosen_keys |= k == KEYS, c->chosen_smooth |= k == SMOOTH;
         }
         const fr_quantize_recipe *r = fr_quantize_recipe_find(name);
+        c->for_encoders = !r && (r = fr_encoder_recipe_find(name));
         c->blocks = export_of(name);
         if (!r && !c->blocks)
             return fr_cli_usage("quantize", "there is no recipe \"%s\"; see frugal help quantize",
@@ -341,11 +348,21 @@ static int read_options(int argc, char **argv, fr_quantize_call *c) {
 }
 
 static int run(int argc, char **argv) {
-    fr_quantize_call c = {.samples = 128, .tokens = 1024, .evaluate = -1, .seed = 1};
+    fr_quantize_call c = {.tokens = 1024, .evaluate = -1, .seed = 1};
     int code = read_options(argc, argv, &c);
     if (code) return code;
     fr_model m;
-    fr_status st = fr_model_open(c.model, &m);
+    fr_encoder_folder encoder;
+    fr_status st = fr_encoder_open(c.model, &encoder);
+    if (!st && encoder.path) {
+        st = fr_quantize_encoder(&c, &encoder);
+        fr_encoder_close(&encoder);
+        return st ? fr_cli_failed(st) : FR_EXIT_OK;
+    }
+    if (!st && c.for_encoders)
+        return fr_cli_usage("quantize", "the recipe \"%s\" is for encoders of texts",
+                            c.o.recipe.name);
+    if (!st) st = fr_model_open(c.model, &m);
     if (!st) {
         st = c.blocks ? export_model(&c, &m) : with_model(&c, &m);
         fr_model_close(&m);

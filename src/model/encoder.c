@@ -57,38 +57,63 @@ static fr_val embed(enc_build *b, fr_val ids, fr_val pos, fr_val type) {
     return norm(b, "LayerNorm", fr_add(g, x, fr_embedding(g, places, pos)));
 }
 
-static fr_val heads(enc_build *b, const char *name, fr_val x) {
+static fr_val as_heads(const enc_build *b, fr_val x) {
     const fr_encoder *m = b->m;
-    x = linear(b, name, m->width, m->width, x, FR_NONE);
     return fr_reshape(b->dec.g, x, 4, (int64_t[]){0, 0, m->heads, m->width / m->heads});
 }
 
-static fr_val one_layer(enc_build *b, fr_val x, fr_val length) {
+const char *const fr_encoder_linears[FR_ENCODER_LINEARS] = {
+    "attention.self.query",   "attention.self.key", "attention.self.value",
+    "attention.output.dense", "intermediate.dense", "output.dense"};
+
+static fr_val one_layer(enc_build *b, fr_val x, fr_val length, fr_val y[FR_ENCODER_LINEARS]) {
     const fr_encoder *m = b->m;
     fr_graph *g = b->dec.g;
     fr_attention_opts o = {.kv_len = length};
-    fr_val q = heads(b, "attention.self.query", x);
-    fr_val k = heads(b, "attention.self.key", x);
-    fr_val v = heads(b, "attention.self.value", x);
-    fr_val y = fr_attention(g, q, k, v, &o);
-    y = fr_reshape(g, y, 3, (int64_t[]){0, 0, m->width});
-    y = linear(b, "attention.output.dense", m->width, m->width, y, x);
-    x = norm(b, "attention.output.LayerNorm", y);
-    y = fr_unary(g, linear(b, "intermediate.dense", m->hidden, m->width, x, FR_NONE), m->act);
-    y = linear(b, "output.dense", m->width, m->hidden, y, x);
-    return norm(b, "output.LayerNorm", y);
+    for (int i = 0; i < 3; i++)
+        y[i] = linear(b, fr_encoder_linears[i], m->width, m->width, x, FR_NONE);
+    fr_val a = fr_attention(g, as_heads(b, y[0]), as_heads(b, y[1]), as_heads(b, y[2]), &o);
+    a = fr_reshape(g, a, 3, (int64_t[]){0, 0, m->width});
+    y[3] = linear(b, fr_encoder_linears[3], m->width, m->width, a, x);
+    x = norm(b, "attention.output.LayerNorm", y[3]);
+    y[4] = linear(b, fr_encoder_linears[4], m->hidden, m->width, x, FR_NONE);
+    y[5] = linear(b, fr_encoder_linears[5], m->width, m->hidden, fr_unary(g, y[4], m->act), x);
+    return norm(b, "output.LayerNorm", y[5]);
+}
+
+const char *fr_encoder_prefix(const fr_store *store) {
+    static const char probe[] = "bert.embeddings.word_embeddings.weight";
+    return store && fr_store_find(store, probe) ? "bert." : "";
+}
+
+static void begin(enc_build *b, fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o) {
+    *b = (enc_build){.m = m, .prefix = fr_encoder_prefix(o ? o->store : NULL), .layer = -1};
+    b->opts = (fr_decoder_opts){.store = o ? o->store : NULL};
+    b->dec = (dec_build){.g = g, .o = &b->opts, .type = FR_F32, .layer = -1};
+    if (o && o->weights != FR_NOTYPE) b->dec.type = o->weights;
+}
+
+fr_val fr_encoder_embed(fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o, fr_val ids,
+                        fr_val pos, fr_val type) {
+    enc_build b;
+    begin(&b, g, m, o);
+    return embed(&b, ids, pos, type);
+}
+
+fr_val fr_encoder_layer(fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o, int64_t layer,
+                        fr_val x, fr_val length, fr_val y[FR_ENCODER_LINEARS]) {
+    enc_build b;
+    begin(&b, g, m, o);
+    b.layer = layer;
+    return one_layer(&b, x, length, y);
 }
 
 fr_val fr_encoder_body(fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o, fr_val ids,
                        fr_val pos, fr_val type, fr_val length) {
-    static const char probe[] = "bert.embeddings.word_embeddings.weight";
-    const fr_store *store = o ? o->store : NULL;
-    enc_build b = {.m = m, .prefix = "", .layer = -1};
-    if (store && fr_store_find(store, probe)) b.prefix = "bert.";
-    b.opts = (fr_decoder_opts){.store = store};
-    b.dec = (dec_build){.g = g, .o = &b.opts, .type = FR_F32, .layer = -1};
-    if (o && o->weights != FR_NOTYPE) b.dec.type = o->weights;
+    enc_build b;
+    fr_val y[FR_ENCODER_LINEARS];
+    begin(&b, g, m, o);
     fr_val x = embed(&b, ids, pos, type);
-    for (b.layer = 0; b.layer < m->layers; b.layer++) x = one_layer(&b, x, length);
+    for (b.layer = 0; b.layer < m->layers; b.layer++) x = one_layer(&b, x, length, y);
     return x;
 }

@@ -33,4 +33,15 @@ typedef struct fr_encoder_opts {
 fr_val fr_encoder_body(fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o, fr_val ids,
                        fr_val pos, fr_val type, fr_val length);
 
+/* In pieces, for who changes one layer after the other. y: what each linear gives, with its residual. The names are
+ * those within "encoder.layer.3.". */
+enum { FR_ENCODER_LINEARS = 6 };
+extern const char *const fr_encoder_linears[FR_ENCODER_LINEARS];
+const char *
+fr_encoder_prefix(const fr_store *store); /* "bert." where the file puts it before names, or "" */
+fr_val fr_encoder_embed(fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o, fr_val ids,
+                        fr_val pos, fr_val type);
+fr_val fr_encoder_layer(fr_graph *g, const fr_encoder *m, const fr_encoder_opts *o, int64_t layer,
+                        fr_val x, fr_val length, fr_val y[FR_ENCODER_LINEARS]);
+
 #endif

@@ -69,10 +69,22 @@ static fr_status read_pages(fr_model *m, const fr_json *config) {
                    "'frugal_kv' is '%s' and can be 'bf16', 'f16', 'f32', '8' or '4'.", word);
 }
 
+/* Encoders say nothing; their folders look much alike. */
+static fr_status refuse_encoder(const fr_model *m, const fr_json *config) {
+    const char *kind;
+    FR_TRY(fr_json_string(config, "model_type", "", &kind));
+    if (strcmp(kind, "bert")) return FR_OK;
+    return fr_fail(FR_UNSUPPORTED,
+                   "%s is an encoder, which makes vectors of texts and writes none: try frugal "
+                   "embed %s.",
+                   m->path, m->path);
+}
+
 static fr_status read_config(fr_model *m) {
     if (fr_gguf_is_model(m->store)) return read_gguf(m);
     const fr_json *config = fr_store_config(m->store, "config.json");
     if (config) {
+        FR_TRY(refuse_encoder(m, config));
         fr_status st = fr_decoder_read(config, &m->decoder);
         if (!st) st = read_generation(m);
         if (!st) st = read_pages(m, config);

@@ -123,35 +123,27 @@ fr_status quant_files_open(const char *out, const fr_model *m, const fr_quantizi
 
 /* ---- parts of the model ---- */
 
-/* A list of tensors to write: those in few bits by their parts, others in bf16. */
-typedef struct list {
-    fr_arena *arena;
-    fr_named_tensor *tensor;
-    fr_meta_pair *meta;
-    size_t count, metas;
-} list;
-
-static fr_status list_new(size_t room, list *l) {
-    *l = (list){.arena = fr_arena_new()};
+fr_status quant_list_new(size_t room, quant_list *l) {
+    *l = (quant_list){.arena = fr_arena_new()};
     l->tensor = fr_alloc(FR_MEM_OTHER, room * sizeof *l->tensor);
     l->meta = fr_alloc(FR_MEM_OTHER, room * sizeof *l->meta);
     return l->arena && l->tensor && l->meta ? FR_OK : FR_NOMEM;
 }
 
-static void list_free(list *l) {
+void quant_list_free(quant_list *l) {
     fr_arena_free(l->arena);
     fr_free(l->tensor);
     fr_free(l->meta);
 }
 
-static fr_status add_halved(list *l, const fr_named_tensor *t) {
+fr_status quant_list_halved(quant_list *l, const char *name, const fr_tensor *t) {
     fr_tensor *half = fr_arena_alloc(l->arena, sizeof *half);
     if (!half) return FR_NOMEM;
-    *half = fr_tensor_make(FR_BF16, t->tensor->rank, t->tensor->dim, NULL);
+    *half = fr_tensor_make(FR_BF16, t->rank, t->dim, NULL);
     half->data = fr_arena_alloc(l->arena, fr_bytes(half) + 1);
     if (!half->data) return FR_NOMEM;
-    FR_TRY(fr_encode(FR_BF16, t->tensor->data, (size_t)fr_values(half), half->data));
-    l->tensor[l->count++] = (fr_named_tensor){t->name, half};
+    FR_TRY(fr_encode(FR_BF16, t->data, (size_t)fr_values(half), half->data));
+    l->tensor[l->count++] = (fr_named_tensor){name, half};
     return FR_OK;
 }
 
@@ -161,7 +153,7 @@ static bool rounded(const quant_result *r, const char *name) {
     return false;
 }
 
-static fr_status add_report(list *l, const quant_result *r) {
+static fr_status add_report(quant_list *l, const quant_result *r) {
     const fr_layer_report *p = &r->report;
     char text[256];
     snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %.17g %.17g %s", p->weights,
@@ -171,16 +163,17 @@ static fr_status add_report(list *l, const quant_result *r) {
     return l->meta[l->metas - 1].value ? FR_OK : FR_NOMEM;
 }
 
-static fr_status list_layer(list *l, const quant_layer *from, const quant_result *r) {
+static fr_status list_layer(quant_list *l, const quant_layer *from, const quant_result *r) {
     for (size_t i = 0; i < from->count; i++)
-        if (!rounded(r, from->list[i].name)) FR_TRY(add_halved(l, &from->list[i]));
+        if (!rounded(r, from->list[i].name))
+            FR_TRY(quant_list_halved(l, from->list[i].name, from->list[i].tensor));
     for (size_t i = 0; i < r->count; i++)
         FR_TRY(fr_quantized_list(&r->q[i], r->name[i], l->arena, l->tensor, &l->count, l->meta,
                                  &l->metas));
     return add_report(l, r);
 }
 
-static fr_status write_list(char *path, const list *l) {
+static fr_status write_list(char *path, const quant_list *l) {
     fr_status st = path ? FR_OK : FR_NOMEM;
     if (!st) st = fr_safetensors_write(path, l->tensor, l->count, l->meta, l->metas);
     fr_free(path);
@@ -188,24 +181,25 @@ static fr_status write_list(char *path, const list *l) {
 }
 
 fr_status quant_files_layer(const char *out, const quant_layer *from, const quant_result *r) {
-    list l;
-    fr_status st = list_new(from->count + r->count * FR_PARTS + 2, &l);
+    quant_list l;
+    fr_status st = quant_list_new(from->count + r->count * FR_PARTS + 2, &l);
     if (!st) st = list_layer(&l, from, r);
     if (!st) st = write_list(partial(out, "layer-%05lld.safetensors", from->number), &l);
-    list_free(&l);
+    quant_list_free(&l);
     return st;
 }
 
 fr_status quant_files_ends(const char *out, const fr_named_tensor *tensors, size_t count,
                            const fr_quantized *head) {
-    list l;
-    fr_status st = list_new(count + FR_PARTS + 1, &l);
-    for (size_t i = 0; i < count && !st; i++) st = add_halved(&l, &tensors[i]);
+    quant_list l;
+    fr_status st = quant_list_new(count + FR_PARTS + 1, &l);
+    for (size_t i = 0; i < count && !st; i++)
+        st = quant_list_halved(&l, tensors[i].name, tensors[i].tensor);
     if (!st && head)
         st = fr_quantized_list(head, "lm_head.weight", l.arena, l.tensor, &l.count, l.meta,
                                &l.metas);
     if (!st) st = write_list(partial(out, "ends.safetensors", 0), &l);
-    list_free(&l);
+    quant_list_free(&l);
     return st;
 }
 
@@ -262,7 +256,7 @@ static fr_status take_report(const fr_store *s, int64_t layer, fr_quantize_repor
     return FR_OK;
 }
 
-static fr_status add_store(list *l, const fr_store *s) {
+static fr_status add_store(quant_list *l, const fr_store *s) {
     const char *key;
     json_t *value;
     for (size_t i = 0; i < fr_store_count(s); i++) {
@@ -284,8 +278,8 @@ static fr_status write_weights(const char *out, fr_store *const *stores, int64_t
     double bits = 0, values = 0;
     for (int64_t i = 0; i <= layers; i++)
         room += fr_store_count(stores[i]) + json_object_size(fr_store_metadata(stores[i]));
-    list l;
-    fr_status st = list_new(room, &l);
+    quant_list l;
+    fr_status st = quant_list_new(room, &l);
     if (!st) l.meta[l.metas++] = (fr_meta_pair){"format", "pt"};
     for (int64_t i = 0; i <= layers && !st; i++) {
         st = add_store(&l, stores[i]);
@@ -295,7 +289,7 @@ static fr_status write_weights(const char *out, fr_store *const *stores, int64_t
     for (size_t i = 0; i < l.count && !st; i++)
         report->bytes += (double)fr_bytes(l.tensor[i].tensor);
     report->linear_bits = values > 0 ? bits / values : 16;
-    list_free(&l);
+    quant_list_free(&l);
     return st;
 }
 
@@ -321,19 +315,11 @@ static fr_status write_config(const char *out, const fr_decoder *made, const fr_
     return st;
 }
 
-static fr_status copy_beside(const fr_model *m, const char *out) {
-    static const char *const names[] = {"tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "tokenizer.model",
-                                        "special_tokens_map.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "added_tokens.json",
-                                        "chat_template.jinja",
-                                        "generation_config.json"};
+fr_status quant_files_copy(const char *path, const char *out, const char *const *names,
+                           size_t count) {
     fr_status st = FR_OK;
-    for (size_t i = 0; i < FR_COUNT(names) && !st && fr_path_is_dir(m->path); i++) {
-        char *from = fr_path_join(m->path, names[i]), *to = fr_path_join(out, names[i]);
+    for (size_t i = 0; i < count && !st && fr_path_is_dir(path); i++) {
+        char *from = fr_path_join(path, names[i]), *to = fr_path_join(out, names[i]);
         char *data = NULL;
         size_t bytes;
         if (!from || !to) st = FR_NOMEM;
@@ -346,6 +332,19 @@ static fr_status copy_beside(const fr_model *m, const char *out) {
         fr_free(data);
     }
     return st;
+}
+
+static fr_status copy_beside(const fr_model *m, const char *out) {
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "tokenizer.model",
+                                        "special_tokens_map.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "added_tokens.json",
+                                        "chat_template.jinja",
+                                        "generation_config.json"};
+    return quant_files_copy(m->path, out, names, FR_COUNT(names));
 }
 
 static fr_status open_store(const char *out, int64_t i, fr_store **s) {

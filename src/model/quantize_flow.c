@@ -123,19 +123,15 @@ fr_tensor *quant_layer_find(const quant_layer *l, const char *name) {
 
 /* ---- through it ---- */
 
-typedef struct batch {
-    const quant_flow *f;
-    size_t begin, end; /* of f->order */
-    int64_t width;     /* tokens of a row */
-    float *x, *rows;   /* padded; and what of it is text */
-    int32_t *pos;
-} batch;
-
 static int64_t width_of(const quant_flow *f, size_t at) {
     return (int64_t)fr_round_up((size_t)f->length[f->order[at]], 16);
 }
 
-static void next_batch(batch *b) {
+int64_t quant_batch_most(const quant_flow *f) {
+    return FR_MAX_OF(width_of(f, f->texts - 1), (int64_t)ROOM);
+}
+
+bool quant_batch_next(quant_batch *b) {
     b->begin = b->end;
     b->width = 0;
     while (b->end < b->f->texts) {
@@ -144,9 +140,10 @@ static void next_batch(batch *b) {
         b->width = wide;
         b->end++;
     }
+    return b->begin < b->f->texts;
 }
 
-static void fill(const batch *b) {
+void quant_batch_fill(const quant_batch *b) {
     const quant_flow *f = b->f;
     int64_t n = f->m->width;
     for (size_t i = b->begin; i < b->end; i++) {
@@ -158,8 +155,7 @@ static void fill(const batch *b) {
     }
 }
 
-/* The rows of a value [.., width, n] that are text, one after another; back: into what flows. */
-static int64_t gather(const batch *b, const float *from, int64_t n, float *rows) {
+int64_t quant_batch_gather(const quant_batch *b, const float *from, int64_t n, float *rows) {
     int64_t count = 0;
     for (size_t i = b->begin; i < b->end; i++) {
         int64_t length = b->f->length[b->f->order[i]];
@@ -170,7 +166,7 @@ static int64_t gather(const batch *b, const float *from, int64_t n, float *rows)
     return count;
 }
 
-static void advance(const batch *b, const float *y) {
+void quant_batch_advance(const quant_batch *b, const float *y) {
     int64_t n = b->f->m->width;
     for (size_t i = b->begin; i < b->end; i++) {
         int32_t text = b->f->order[i];
@@ -178,6 +174,12 @@ static void advance(const batch *b, const float *y) {
                (size_t)(b->f->length[text] * n) * sizeof *y);
     }
 }
+
+typedef struct batch {
+    quant_batch q;
+    float *rows; /* what of a value is text */
+    int32_t *pos;
+} batch;
 
 /* Linears that read the same value look once. */
 static bool first_of_slot(const fr_taps *t, size_t tap) {
@@ -194,42 +196,43 @@ static fr_status look(const batch *b, const quant_layer *l, const quant_looks *k
         const fr_tensor *x = fr_taps_read(t, i, l->session);
         if (!x || x->dtype != FR_F32 || !fr_is_contiguous(x))
             return fr_fail(FR_UNSUPPORTED, "What flows into %s cannot be seen.", t->tap[i].name);
-        int64_t rows = gather(b, x->data, sum->n, b->rows);
-        FR_TRY(fr_hessian_add(sum, b->rows, rows, b->f->pool));
+        int64_t rows = quant_batch_gather(&b->q, x->data, sum->n, b->rows);
+        FR_TRY(fr_hessian_add(sum, b->rows, rows, b->q.f->pool));
     }
     return FR_OK;
 }
 
 static fr_status run_batch(const batch *b, const quant_layer *l, const quant_looks *k) {
-    int64_t count = (int64_t)(b->end - b->begin);
-    fr_tensor in[] = {fr_tensor_make(FR_F32, 3, (int64_t[]){count, b->width, b->f->m->width}, b->x),
-                      fr_tensor_make(FR_I32, 2, (int64_t[]){b->width, 1}, b->pos)};
-    fill(b);
+    const quant_batch *q = &b->q;
+    int64_t count = (int64_t)(q->end - q->begin), width = q->f->m->width;
+    fr_tensor in[] = {fr_tensor_make(FR_F32, 3, (int64_t[]){count, q->width, width}, q->x),
+                      fr_tensor_make(FR_I32, 2, (int64_t[]){q->width, 1}, b->pos)};
+    quant_batch_fill(q);
     FR_TRY(fr_interrupt_check());
     FR_TRY(fr_session_run(l->session, in, FR_COUNT(in)));
     if (k->sums) FR_TRY(look(b, l, k));
-    if (k->advance) advance(b, fr_session_output(l->session, "y")->data);
+    if (k->advance) quant_batch_advance(q, fr_session_output(l->session, "y")->data);
     return FR_OK;
 }
 
 fr_status quant_flow_run(const quant_flow *f, const quant_layer *l, const quant_looks *k) {
     if (!f->texts) return FR_OK;
-    int64_t most = FR_MAX_OF(width_of(f, f->texts - 1), (int64_t)ROOM), widest = f->m->width;
+    int64_t most = quant_batch_most(f), widest = f->m->width;
     for (size_t i = 0; k->sums && i < l->taps.slots; i++)
         if (k->sums[i]) widest = FR_MAX_OF(widest, k->sums[i]->n);
-    batch b = {.f = f};
-    b.x = fr_alloc_array(FR_MEM_OTHER, (size_t)(most * f->m->width), sizeof *b.x);
+    batch b = {.q = {.f = f}};
+    b.q.x = fr_alloc_array(FR_MEM_OTHER, (size_t)(most * f->m->width), sizeof *b.q.x);
     b.rows = fr_alloc_array(FR_MEM_OTHER, (size_t)(most * widest), sizeof *b.rows);
     b.pos = fr_alloc_array(FR_MEM_OTHER, (size_t)most, sizeof *b.pos);
-    fr_status st = b.x && b.rows && b.pos ? FR_OK : FR_NOMEM;
+    fr_status st = b.q.x && b.rows && b.pos ? FR_OK : FR_NOMEM;
     for (int64_t i = 0; !st && i < most; i++) b.pos[i] = (int32_t)i;
     int64_t done = 0;
-    for (next_batch(&b); !st && b.begin < f->texts; next_batch(&b)) {
+    while (!st && quant_batch_next(&b.q)) {
         st = run_batch(&b, l, k);
-        for (size_t i = b.begin; i < b.end; i++) done += f->length[f->order[i]];
+        for (size_t i = b.q.begin; i < b.q.end; i++) done += f->length[f->order[i]];
         if (!st && k->on_rows) k->on_rows(k->arg, (double)done / (double)f->tokens);
     }
-    fr_free(b.x);
+    fr_free(b.q.x);
     fr_free(b.rows);
     fr_free(b.pos);
     return st;

@@ -22,6 +22,20 @@ typedef struct quant_flow {
 fr_status quant_flow_new(const fr_decoder *m, const fr_quantizing *o, quant_flow *out);
 void quant_flow_free(quant_flow *f);
 
+/* Texts of about the same length, padded to one width: they go through a layer together. */
+typedef struct quant_batch {
+    const quant_flow *f;
+    size_t begin, end; /* of f->order */
+    int64_t width;     /* tokens of a row */
+    float *x;          /* [end - begin, width, f->m->width] */
+} quant_batch;
+int64_t quant_batch_most(const quant_flow *f); /* tokens of the largest; the flow has texts */
+bool quant_batch_next(quant_batch *b);         /* starts with {.f, .x}; false: all were there */
+void quant_batch_fill(const quant_batch *b);   /* x of what flows */
+/* The rows of a value [.., width, n] that are text, one after another; how many. */
+int64_t quant_batch_gather(const quant_batch *b, const float *from, int64_t n, float *rows);
+void quant_batch_advance(const quant_batch *b, const float *y); /* what flows becomes y */
+
 /* One layer as a graph whose parameters may be changed. */
 typedef struct quant_layer {
     int64_t number;
@@ -74,6 +88,21 @@ fr_status quant_keys_choose(const fr_decoder *m, int bits, const fr_hessian *key
                             const fr_hessian *queries, double *alpha, double *beta);
 
 /* ---- files: quantize_files.c ---- */
+
+/* What is to be written. Tensors are those of others, or made in the arena. */
+typedef struct quant_list {
+    fr_arena *arena;
+    fr_named_tensor *tensor; /* room for as many as quant_list_new was told, */
+    fr_meta_pair *meta;      /* of both */
+    size_t count, metas;
+} quant_list;
+fr_status quant_list_new(size_t room, quant_list *l);
+void quant_list_free(quant_list *l);
+/* t is f32, and becomes bf16. */
+fr_status quant_list_halved(quant_list *l, const char *name, const fr_tensor *t);
+/* The files of the folder `path` that there are; none where it is a file itself. */
+fr_status quant_files_copy(const char *path, const char *out, const char *const *names,
+                           size_t count);
 
 /* OUT/.partial, begun by the same call of the same program over the same things, or new. done: layers. */
 fr_status quant_files_open(const char *out, const fr_model *m, const fr_quantizing *o,
