@@ -22,6 +22,7 @@ FR_API int fr_bench_llm_read(bench_llm *b, int sequences, int tokens); /* prompt
 FR_API int fr_bench_llm_write(bench_llm *b, int tokens);               /* of each */
 FR_API void fr_bench_llm_clear(bench_llm *b);
 FR_API double fr_bench_llm_bytes(const bench_llm *b, int kind); /* see there */
+FR_API void fr_bench_llm_times(bench_llm *b); /* from now on; where time went so far, on stdout */
 FR_API int fr_bench_llm_peaks(int threads, double *read, double *int8, double *bf16);
 FR_API int fr_bench_llm_convert(const char *from, const char *to, const char *format,
                                 const char *head, int threads);
@@ -99,6 +100,19 @@ static fr_status write_all(bench_llm *b, int tokens) {
 
 int fr_bench_llm_write(bench_llm *b, int tokens) {
     return complain(write_all(b, tokens));
+}
+
+void fr_bench_llm_times(bench_llm *b) {
+    for (int made = 0; made < 2; made++) {
+        fr_engine_times t = fr_engine_times_of(b->e, made);
+        if (t.seconds <= 0) continue;
+        printf("%s: %.1f ms\n", made ? "made" : "read", 1e3 * t.seconds);
+        for (int i = 0; i < t.op.count; i++)
+            printf("  %-16s %9.1f ms %5.1f %%\n", t.op.op[i].name, 1e3 * t.op.op[i].seconds,
+                   100 * t.op.op[i].seconds / t.seconds);
+    }
+    fflush(stdout);
+    complain(fr_engine_time(b->e));
 }
 
 void fr_bench_llm_clear(bench_llm *b) {

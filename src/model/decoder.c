@@ -23,14 +23,16 @@ static fr_val frequencies(fr_graph *g, const fr_decoder *m) {
 
 static dec_build begin(fr_graph *g, const fr_decoder *m, const fr_decoder_opts *o) {
     fr_dtype type = o && o->weights != FR_NOTYPE ? o->weights : FR_F32;
-    return (dec_build){.g = g, .m = m, .o = o, .type = type, .layer = -1};
+    fr_dtype flow = o && o->flow != FR_NOTYPE ? o->flow : type;
+    return (dec_build){
+        .g = g, .m = m, .o = o, .type = type, .flow = flow, .inner = flow, .layer = -1};
 }
 
 static fr_val body(dec_build *b, fr_val ids, fr_val pos) {
     dec_enter(b, "", "model.embed_tokens");
     fr_val x = dec_embed(b, ids);
     const float scale = b->m->embed_scale;
-    if (b->o && b->o->flow != FR_NOTYPE && b->o->flow != b->type) x = fr_cast(b->g, x, b->o->flow);
+    if (b->flow != b->type) x = fr_cast(b->g, x, b->flow);
     if (scale != 0 && scale != 1) x = fr_affine(b->g, x, scale, 0);
     fr_scope_end(b->g);
     b->freq = frequencies(b->g, b->m);
@@ -53,6 +55,7 @@ fr_val fr_decoder_layer(fr_graph *g, const fr_decoder *m, const fr_decoder_opts 
                         fr_val x, fr_val pos) {
     dec_build b = begin(g, m, o);
     b.layer = number;
+    b.flow = b.inner = fr_desc(g, x)->dtype;
     b.freq = frequencies(g, m);
     return dec_layer(&b, x, pos);
 }
@@ -61,6 +64,8 @@ fr_val fr_decoder_cached(fr_graph *g, const fr_decoder *m, const fr_decoder_opts
                          fr_val pos, const fr_decoder_cache *cache) {
     dec_build b = begin(g, m, o);
     b.cache = cache;
+    /* Queries, keys, and what a gate lets through: next to their rows in 8 bits and to pages, the rounding is little. */
+    if (b.type == FR_BF16 && cache->kind != FR_KV_F32 && o->lora_rank <= 0) b.inner = FR_BF16;
     return body(&b, ids, pos);
 }
 

@@ -79,8 +79,10 @@ fr_status fr_decoder_write(const fr_decoder *m, fr_dtype weights, fr_json **out)
 
 typedef struct fr_decoder_opts {
     fr_dtype weights; /* of matrices, norms and what flows: FR_F32 or FR_BF16; FR_NOTYPE: f32 */
-    fr_dtype flow;    /* of what flows, when it is another type: FR_F32 over weights of bf16 */
-    bool recompute;   /* layers are computed again in the backward pass */
+    /* Of what flows, when it is another type: FR_F32 over weights of bf16. Over a cache what products in few bits hand
+     * to attention and to the gated unit is bf16 all the same, but with pages in f32. */
+    fr_dtype flow;
+    bool recompute; /* layers are computed again in the backward pass */
     bool apart; /* fr_decoder_loss: several texts lie in a row, each of which sees only itself */
     /* Linears whose weight this store holds in few bits (format.h, "frugal.format.NAME") run so; all others are
      * floats. NULL: all are floats. */

@@ -13,7 +13,9 @@ typedef struct dec_build {
     const fr_decoder *m;
     const fr_decoder_opts *o;
     fr_dtype type;
-    int64_t layer; /* -1: outside of the layers */
+    fr_dtype flow;  /* of what flows from layer to layer; FR_NOTYPE: as it comes */
+    fr_dtype inner; /* of what products in few bits hand to attention and to the gated unit */
+    int64_t layer;  /* -1: outside of the layers */
     const fr_decoder_cache *cache;
     fr_val first; /* where the text of each token begins, or FR_NONE */
     fr_val freq;  /* fr_rotation_frequencies, or FR_NONE: by theta alone */
@@ -29,6 +31,9 @@ fr_val dec_embed(const dec_build *b, fr_val ids);
 /* x wT + bias + residual of the linear `name`, with its adapter where there are any. */
 fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
                    fr_val x, fr_val residual);
+/* The same, of type `inner` where the weight is in few bits. */
+fr_val dec_inner(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
+                 fr_val x);
 fr_val dec_norm(const dec_build *b, const char *name, int64_t width, fr_val x);
 /* residual + what the chosen experts make of x. */
 fr_val dec_experts(const dec_build *b, fr_val x, fr_val residual);

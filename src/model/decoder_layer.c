@@ -108,20 +108,36 @@ static bool in_other_order(const dec_build *b, fr_qweight *out, fr_val *x) {
     return true;
 }
 
-fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
-                   fr_val x, fr_val residual) {
+/* FR_NOTYPE: as it is. */
+static fr_val as(const dec_build *b, fr_val x, fr_dtype type) {
+    return type == FR_NOTYPE || fr_desc(b->g, x)->dtype == type ? x : fr_cast(b->g, x, type);
+}
+
+static fr_val project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
+                      fr_val x, fr_val residual, fr_dtype type) {
     fr_qweight q;
     fr_val y, plus = FR_NONE, in = x;
     dec_enter(b, "", name);
     if (bias) plus = fr_param(b->g, "bias", b->type, 1, (int64_t[]){rows});
     if (dec_few_bits(b, rows, cols, &q) || in_other_order(b, &q, &in)) {
-        fr_qlinear_opts opts = {.bias = plus, .residual = residual};
+        fr_qlinear_opts opts = {.bias = plus, .residual = residual, .out = type};
         y = fr_qlinear(b->g, in, &q, &opts, NULL);
     } else {
+        x = as(b, x, b->flow);
         y = fr_linear(b->g, x, dec_matrix(b, "weight", rows, cols), plus, residual, FR_FN_NONE);
     }
     fr_scope_end(b->g);
     return b->o && b->o->lora_rank > 0 ? adapted(b, name, rows, cols, x, y) : y;
+}
+
+fr_val dec_project(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
+                   fr_val x, fr_val residual) {
+    return project(b, name, rows, cols, bias, x, residual, b->flow);
+}
+
+fr_val dec_inner(const dec_build *b, const char *name, int64_t rows, int64_t cols, bool bias,
+                 fr_val x) {
+    return project(b, name, rows, cols, bias, x, FR_NONE, b->inner);
 }
 
 /* By 1 + weight the norm is the adaptive one, whose scale is the weight. */
@@ -145,7 +161,7 @@ static fr_val as_heads(const dec_build *b, const char *name, int64_t count, fr_v
 
 static fr_val heads(const dec_build *b, const char *name, int64_t count, fr_val x) {
     const fr_decoder *m = b->m;
-    fr_val y = dec_project(b, name, count * m->head_dim, m->width, m->bias, x, FR_NONE);
+    fr_val y = dec_inner(b, name, count * m->head_dim, m->width, m->bias, x);
     return as_heads(b, name, count, y);
 }
 
@@ -231,12 +247,14 @@ static fr_val gated(const dec_build *b, fr_val x) {
     fr_fn act = m->act ? m->act : FR_FN_SILU;
     fr_val gate, up = FR_NONE;
     if (m->fused) {
-        gate = dec_project(b, "mlp.gate_up_proj", 2 * m->hidden, m->width, false, x, FR_NONE);
+        gate = dec_inner(b, "mlp.gate_up_proj", 2 * m->hidden, m->width, false, x);
     } else {
-        gate = dec_project(b, "mlp.gate_proj", m->hidden, m->width, false, x, FR_NONE);
-        up = dec_project(b, "mlp.up_proj", m->hidden, m->width, false, x, FR_NONE);
+        gate = dec_inner(b, "mlp.gate_proj", m->hidden, m->width, false, x);
+        up = dec_inner(b, "mlp.up_proj", m->hidden, m->width, false, x);
     }
     dec_enter(b, "", "mlp");
+    if (up != FR_NONE && fr_desc(b->g, up)->dtype != fr_desc(b->g, gate)->dtype)
+        gate = as(b, gate, b->flow), up = as(b, up, b->flow); /* one of them is no few bits */
     fr_val y = fr_glu(b->g, gate, up, act);
     fr_scope_end(b->g);
     return y;

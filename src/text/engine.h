@@ -38,7 +38,7 @@ typedef struct fr_engine_opts {
     size_t cache;     /* bytes for keys and values; 0: what the sequences may need, at most 2 GiB */
     fr_kv_kind pages; /* how keys and values are kept; 0 is bf16 */
     fr_dtype weights; /* FR_BF16 or FR_F32; FR_NOTYPE: bf16 */
-    fr_dtype flow;    /* of what flows between them; FR_NOTYPE: f32 */
+    fr_dtype flow;    /* of what flows from layer to layer; FR_NOTYPE: f32 */
 } fr_engine_opts;
 
 typedef struct fr_engine fr_engine;

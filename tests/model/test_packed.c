@@ -72,6 +72,43 @@ static void test_logits(void **state) {
     }
 }
 
+/* How many products in few bits give bf16 in a graph over pages of a kind. */
+static int half_products(const fr_model *m, fr_dtype weights, fr_kv_kind kind, int *all) {
+    fr_graph *g = fr_graph_new();
+    fr_decoder_opts o = {.weights = weights, .flow = FR_F32, .store = m->store};
+    fr_decoder_cache c = {.kind = kind, .pages = 4};
+    fr_val ids = fr_input(g, "ids", FR_I32, 2, (int64_t[]){1, 5});
+    fr_val pos = fr_input(g, "pos", FR_I32, 3, (int64_t[]){1, 5, 1});
+    c.table = fr_input(g, "table", FR_I32, 2, (int64_t[]){1, 4});
+    c.start = fr_input(g, "start", FR_I32, 1, (int64_t[]){1});
+    c.length = fr_input(g, "length", FR_I32, 1, (int64_t[]){1});
+    fr_val x = fr_decoder_cached(g, &m->decoder, &o, ids, pos, &c);
+    made_ok(fr_graph_check(g));
+    assert_int_equal(fr_desc(g, x)->dtype, FR_F32);
+    int half = *all = 0;
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (strcmp(g->nodes[i]->op->name, "qlinear") != 0) continue;
+        half += fr_desc(g, g->nodes[i]->out0)->dtype == FR_BF16;
+        ++*all;
+    }
+    fr_graph_free(g);
+    return half;
+}
+
+/* What flows from layer to layer is f32; inside of one q, k, v, gate and up are bf16, but where all is to be exact. */
+static void test_inner(void **state) {
+    (void)state;
+    fr_model m;
+    int all;
+    made_ok(fr_model_open(FR_TESTS_DIR "/golden/model/packed/awq", &m));
+    assert_int_equal(half_products(&m, FR_BF16, FR_KV_8, &all), 5 * m.decoder.layers);
+    assert_int_equal(all, 7 * m.decoder.layers);
+    assert_int_equal(half_products(&m, FR_BF16, FR_KV_F32, &all), 0);
+    assert_int_equal(half_products(&m, FR_F32, FR_KV_8, &all), 0);
+    assert_int_equal(all, 7 * m.decoder.layers);
+    fr_model_close(&m);
+}
+
 /* ---- folders made here ---- */
 
 static char dir[64];
@@ -190,6 +227,7 @@ static int end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_inner),
         cmocka_unit_test(test_scales_beside),
         cmocka_unit_test(test_refuse),
     };
