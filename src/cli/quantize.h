@@ -4,7 +4,6 @@
 
 #include "cli/cli.h"
 #include "eval/eval.h"
-#include "model/encoder_quantize.h"
 #include "model/model.h"
 
 typedef struct fr_quantize_call {

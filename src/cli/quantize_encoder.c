@@ -1,8 +1,8 @@
 /* quantize_encoder.c: `frugal quantize` of an encoder of texts: the texts, and what it did to vectors.
  *
- * Of a file each line is a text, and every tenth is kept for measuring. Without one the texts are sentences of
- * everyday English, lines of the world of text, and pieces of the vocabulary by lot, a third each; measured is on
- * other sentences and held out lines. */
+ * Of a file each line is a text, and every tenth is kept for measuring. Without one the texts are, a quarter each,
+ * sentences of everyday English, lines of the world of text, sentences of which a third of the pieces is another one
+ * of the vocabulary by lot, and such of which all are; measured is on other sentences and on held out lines. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "text/text.h"
 #include "world/world.h"
 
-enum { SAMPLES = 600, MEASURE = 200, PIECES = 16, MOST_TEXT = 1 << 30 };
+enum { SAMPLES = 600, MEASURE = 200, MOST_TEXT = 1 << 30 };
 
 typedef struct lines {
     fr_arena *arena;
@@ -58,22 +58,25 @@ static fr_status add_text(texts *t, const char *text) {
     return end_text(t, first);
 }
 
-/* Pieces by lot, where the empty text has them: between its first token and the others. */
-static fr_status add_pieces(texts *t, uint64_t seed, uint64_t number) {
-    const size_t first = t->ids.count;
-    const int32_t size = fr_tokenizer_size(t->k);
+/* A piece by lot that is a part of texts. */
+static int32_t piece(const texts *t, fr_rng *r) {
+    const uint32_t size = (uint32_t)fr_tokenizer_size(t->k);
+    int32_t id = (int32_t)fr_rng_below(r, size);
+    for (int i = 0; i < 100 && fr_tokenizer_special(t->k, id); i++)
+        id = (int32_t)fr_rng_below(r, size);
+    return id;
+}
+
+/* The text, with one of so many of its pieces changed to another by lot. */
+static fr_status add_changed(texts *t, const char *text, uint64_t seed, uint64_t number,
+                             uint32_t every) {
+    const size_t first = t->ids.count, before = t->count;
     fr_rng r = fr_rng_new(seed, fr_random_stream("pieces") + number);
-    fr_tokens frame = {0};
-    fr_status st = fr_tokenizer_encode(t->k, "", 0, FR_ENCODE_BOS, &frame);
-    for (size_t i = 0; !st && i < frame.count; i++) {
-        st = fr_tokens_add(&t->ids, frame.ids[i]);
-        for (int k = 0; !i && k < PIECES && !st; k++) {
-            const int32_t id = (int32_t)fr_rng_below(&r, (uint32_t)size);
-            if (!fr_tokenizer_special(t->k, id)) st = fr_tokens_add(&t->ids, id);
-        }
-    }
-    fr_free(frame.ids);
-    return st ? st : end_text(t, first);
+    FR_TRY(add_text(t, text));
+    for (size_t i = first; t->count > before && i < t->ids.count; i++)
+        if (!fr_tokenizer_special(t->k, t->ids.ids[i]) && !fr_rng_below(&r, every))
+            t->ids.ids[i] = piece(t, &r);
+    return FR_OK;
 }
 
 static void world_line(uint64_t seed, uint64_t number, fr_line_split split, char *text) {
@@ -87,13 +90,14 @@ static fr_status made_texts(const fr_quantize_call *c, int64_t samples, int64_t 
     char text[FR_LINE_TEXT + 1];
     for (int64_t i = 0; i < samples; i++) {
         const uint64_t number = (uint64_t)i;
-        if (i % 3 == 2)
-            FR_TRY(add_pieces(t, c->seed, number));
-        else if (i % 3 == 1)
+        if (i % 4 == 1)
             world_line(c->seed, number, FR_LINES_TRAIN, text);
         else
             fr_sentence_make(c->seed, number, text);
-        if (i % 3 != 2) FR_TRY(add_text(t, text));
+        if (i % 4 < 2)
+            FR_TRY(add_text(t, text));
+        else
+            FR_TRY(add_changed(t, text, c->seed, number, i % 4 == 2 ? 3 : 1));
     }
     for (int64_t i = 0; i < measure; i++) {
         if (i % 2)

@@ -12,9 +12,8 @@
 
 #include "model/encoder_parts.h"
 #include "op/op.h"
-#include "quant/cholesky.h"
 
-enum { SAMPLES = 512, PLACES = 4 };
+enum { SAMPLES = 512, PLACES = 4, SWEEPS = 8 };
 
 #define KEEP 0.01f /* of the mean's square */
 #define DAMP 0.1f  /* of the mean of C's diagonal, where W is moved */
@@ -208,6 +207,9 @@ static void finish(const encoder_job *j, struct place p, sums *s) {
     for (int64_t r = 0; r < s->n; r++)
         for (int64_t c = 0; c < s->n; c++)
             s->x.h[r * s->n + c] -= (float)(2 * (1 - (double)KEEP) * s->mean[r] * s->mean[c]);
+    double mean = 0;
+    for (int64_t c = 0; c < s->n; c++) mean += (double)s->x.h[c * s->n + c] / (double)s->n;
+    for (int64_t c = 0; c < s->n; c++) s->x.h[c * s->n + c] += (float)(0.01 * mean);
 }
 
 /* ---- the target ---- */
@@ -320,7 +322,9 @@ static fr_status choose_and_round(const rounding *r, const sums *s, const fr_gpt
         FR_TRY(fr_range_search(target, &s->x, q, pool, NULL));
     else
         FR_TRY(fr_range_plain(target, q, pool));
-    return way ? fr_gptq_round(way, target, q, pool) : fr_range_round(target, q, pool);
+    if (!way) return fr_range_round(target, q, pool);
+    FR_TRY(fr_gptq_round(way, target, q, pool));
+    return fr_descend(&s->x, target, SWEEPS, q, pool);
 }
 
 /* The bias takes what is wrong on average, and the layer goes on with what was rounded. */

@@ -5,6 +5,7 @@
 #include "model/folder.h"
 #include "model/decoder.h"
 #include "model/encoder.h"
+#include "model/encoder_quantize.h"
 #include "model/lora.h"
 #include "model/outlier.h"
 #include "model/layer_weights.h"

@@ -3,6 +3,7 @@
 #define FR_QUANT_H
 
 #include "quant/cholesky.h"
+#include "quant/descend.h"
 #include "quant/gptq.h"
 #include "quant/hadamard.h"
 #include "quant/hessian.h"
