@@ -80,12 +80,11 @@ static void judge_block(judge *j, const fr_groups *g, int64_t first) {
 
 static fr_kmeans_method cheapest(const judge *j, bool yinyang) {
     double d = (double)j->l->width, k = (double)j->l->k, points = (double)j->points;
-    double all = k * (0.015 * d + 0.1);
-    double hamerly = 3 + (double)j->hamerly / points * (15 + 0.3 * d + 1.4 * all);
-    double group = 20 + FR_GROUP * 0.05 * d;
+    double all = k * (0.018 * d + 0.12);
+    double hamerly = 9 + (double)j->hamerly / points * (40 + 0.4 * d + 1.4 * all);
     double groups = ceil(k / FR_GROUP);
-    double ying = 4 + 0.15 * groups + (double)j->yinyang / points * (30 + 0.4 * d) +
-                  (double)j->looks / points * group + (double)j->yinyang / points * groups;
+    double ying = 12 + groups + (double)j->yinyang / points * (40 + 0.4 * d + 5 * groups) +
+                  (double)j->looks / points * (80 + FR_GROUP * 0.05 * d);
     if (!yinyang) ying = all;
     if (FR_MIN(hamerly, ying) > 0.7 * all) return FR_KMEANS_LLOYD;
     return hamerly <= 1.2 * ying ? FR_KMEANS_HAMERLY : FR_KMEANS_YINYANG;

@@ -108,7 +108,7 @@ static fr_status choose(fr_lloyd *l, chooser *ch, int64_t products) {
     ch->next_try = done;
     if (method == FR_KMEANS_LLOYD) {
         ch->next_try = done + ch->wait;
-        ch->wait += ch->wait / 2 + 1;
+        ch->wait++;
     }
     return method == FR_KMEANS_LLOYD ? FR_OK : use_bounds(l, method);
 }
@@ -170,7 +170,7 @@ static fr_status update(fr_lloyd *l, int64_t moved, bool *go_on, double *moves) 
 
 static fr_status iterate(fr_lloyd *l, bool *labels_fit) {
     double tolerance = l->o->tolerance * l->p->mean_variance, moves = 0;
-    chooser ch = {.next_try = 2, .wait = 2, .best_share = 0.5};
+    chooser ch = {.next_try = 2, .wait = 1, .best_share = 0.5};
     bool go_on = true;
     *labels_fit = false;
     while (go_on && l->stats.iterations < l->o->iterations) {

@@ -11,8 +11,9 @@
 /* Below so many products of all points with all centroids nobody waits for a second thread. */
 #define SMALL_PRODUCTS ((int64_t)1 << 26)
 #define STRIPES_LEAST  16
+#define STRIPES_MANY   48
 #define WAVE_STRIPES   1024
-#define WAVE_BYTES     ((int64_t)8 << 20)
+#define WAVE_BYTES     ((int64_t)4 << 20)
 /* Sorted: rows of a wave that should still lie in the cache that all cores share. */
 #define SORTED_BYTES ((int64_t)16 << 20)
 #define SORTED_MOST  ((int64_t)1 << 20)
@@ -72,14 +73,16 @@ static int64_t round_rows(int64_t n) {
 }
 
 /* Rows of a stripe: enough that adding up the stripes costs little beside adding their rows. */
-static int64_t stripe_rows(int64_t k, int64_t width) {
+static int64_t stripe_rows(int64_t n, int64_t k, int64_t width) {
     int64_t rows = round_rows(8 * k);
-    return k * width < 1024 ? FR_MAX_OF(rows, 4 * FR_POINTS_BLOCK) : rows;
+    if (k * width < 1024) rows = FR_MAX_OF(rows, 4 * FR_POINTS_BLOCK);
+    while (n / rows > STRIPES_MANY && rows < 32 * k) rows *= 2;
+    return rows;
 }
 
 static bool choose_striped(int64_t n, int64_t k, int64_t width) {
     if (k > STRIPED_MOST || k * width > STRIPED_MOST) return false;
-    if (n / stripe_rows(k, width) >= STRIPES_LEAST) return true;
+    if (n / stripe_rows(n, k, width) >= STRIPES_LEAST) return true;
     return (double)n * (double)k * (double)width <= (double)SMALL_PRODUCTS;
 }
 
@@ -116,7 +119,7 @@ fr_status fr_adder_new(const fr_points *p, int64_t k, int64_t memory, int thread
     if (!a) return FR_NOMEM;
     *a = (fr_adder){.p = p, .k = k, .width = p->width, .threads = threads};
     a->striped = choose_striped(p->rows, k, p->width);
-    a->item = a->striped ? stripe_rows(k, p->width) : FR_POINTS_BLOCK;
+    a->item = a->striped ? stripe_rows(p->rows, k, p->width) : FR_POINTS_BLOCK;
     fr_status st = a->striped ? new_striped(a, memory) : new_sorted(a, memory);
     if (st) {
         fr_adder_free(a);
