@@ -7,17 +7,25 @@ static float half_at(const uint8_t *p) {
     return fr_f16_to_f32((uint16_t)(p[0] | p[1] << 8));
 }
 
-static void nibbles(const uint8_t *in, int8_t *out) {
-    for (int i = 0; i < 16; i++) out[i] = (int8_t)(in[i] & 15);
-    for (int i = 0; i < 16; i++) out[i + 16] = (int8_t)(in[i] >> 4);
+/* Eight codes at a time. */
+
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+static uint64_t eight_at(const uint8_t *p) {
+    uint64_t x;
+    memcpy(&x, p, 8);
+    return x;
 }
 
-static void less(int8_t *codes, int middle) {
-    for (int i = 0; i < 32; i++) codes[i] = (int8_t)(codes[i] - middle);
+/* Unsigned codes below 128, less the one in the middle. */
+static void put_eight(int8_t *out, uint64_t codes, unsigned middle) {
+    codes = ((codes | EACH(0x80)) - EACH(middle)) ^ EACH(0x80);
+    memcpy(out, &codes, 8);
 }
 
-static void fifths(const uint8_t *bits, int8_t *codes) {
-    for (int i = 0; i < 32; i++) codes[i] = (int8_t)(codes[i] | (bits[i / 8] >> i % 8 & 1) << 4);
+/* Eight bits as bytes 0 and 1. */
+static uint64_t spread_bits(unsigned bits) {
+    return ((EACH(bits) & 0x8040201008040201) + EACH(0x7f)) >> 7 & EACH(1);
 }
 
 /* Q4_1, Q5_0, Q5_1: nibbles, behind a scale, and for some an offset and fifth bits. */
@@ -27,9 +35,12 @@ static void simple(const uint8_t *in, bool offset, bool five, int8_t *codes, fr_
     const uint8_t *at = in + (offset ? 4 : 2);
     *out = (fr_block_group){.scale = {d, d}};
     if (offset) out->offset = -half_at(in + 2) - (float)middle * d;
-    nibbles(at + (five ? 4 : 0), codes);
-    if (five) fifths(at, codes);
-    less(codes, middle);
+    const uint8_t *nibbles = at + (five ? 4 : 0);
+    for (int i = 0; i < 32; i += 8) {
+        uint64_t c = eight_at(nibbles + i % 16) >> i / 16 * 4 & EACH(15);
+        if (five) c |= spread_bits(at[i / 8]) << 4;
+        put_eight(codes + i, c, (unsigned)middle);
+    }
 }
 
 static void take_q4_1(const uint8_t *in, int8_t *codes, fr_block_group *out) {
@@ -62,7 +73,8 @@ static void take_q4_k(const uint8_t *in, int8_t *codes, fr_block_group *out) {
         const uint8_t *from = in + 16 + g / 2 * 32;
         int shift = g % 2 * 4;
         out[g] = k_group(in, g, 8);
-        for (int i = 0; i < 32; i++) codes[i] = (int8_t)((from[i] >> shift & 15) - 8);
+        for (int i = 0; i < 32; i += 8)
+            put_eight(codes + i, eight_at(from + i) >> shift & EACH(15), 8);
     }
 }
 
@@ -72,8 +84,10 @@ static void take_q5_k(const uint8_t *in, int8_t *codes, fr_block_group *out) {
         const uint8_t *from = in + 48 + g / 2 * 32;
         int shift = g % 2 * 4;
         out[g] = k_group(in, g, 16);
-        for (int i = 0; i < 32; i++)
-            codes[i] = (int8_t)(((from[i] >> shift & 15) | (high[i] >> g & 1) << 4) - 16);
+        for (int i = 0; i < 32; i += 8) {
+            uint64_t fifth = eight_at(high + i) >> g & EACH(1);
+            put_eight(codes + i, (eight_at(from + i) >> shift & EACH(15)) | fifth << 4, 16);
+        }
     }
 }
 
@@ -84,8 +98,10 @@ static void take_q6_k(const uint8_t *in, int8_t *codes, fr_block_group *out) {
         const uint8_t *from = in + g / 4 * 64 + g % 2 * 32, *high = in + 128 + g / 4 * 32;
         int shift = g % 4 / 2 * 4, pair = g % 4 * 2;
         out[g] = (fr_block_group){{d * (float)scale[2 * g], d * (float)scale[2 * g + 1]}, 0};
-        for (int i = 0; i < 32; i++)
-            codes[i] = (int8_t)(((from[i] >> shift & 15) | (high[i] >> pair & 3) << 4) - 32);
+        for (int i = 0; i < 32; i += 8) {
+            uint64_t top = eight_at(high + i) >> pair & EACH(3);
+            put_eight(codes + i, (eight_at(from + i) >> shift & EACH(15)) | top << 4, 32);
+        }
     }
 }
 

@@ -63,12 +63,13 @@ static uint32_t even_nibbles(uint64_t x) {
     return (uint32_t)(x | x >> 24) & 0xffff;
 }
 
-static void weave(int half, piece *x) {
+static void weave(const fr_qpanel *p, piece *x) {
+    int half = p->nr / 2;
     for (int i = 0; i < half; i++) {
         const uint64_t *a = x->code[i], *b = x->code[i + half];
-        for (int w = 0; w < CHUNK / 8; w++) {
+        for (int w = 0; w < CHUNK / 8; w++) x->low[i][w] = low_pairs(a[w]) | low_pairs(b[w]) << 8;
+        for (int w = 0; w < CHUNK / 8 && p->kind == FR_Q_W6A16; w++) {
             uint64_t high = (a[w] >> 4 & 0x0303030303030303) | (b[w] >> 2 & 0x0c0c0c0c0c0c0c0c);
-            x->low[i][w] = low_pairs(a[w]) | low_pairs(b[w]) << 8;
             x->high[i][w] = even_nibbles(high) | even_nibbles(high >> 8) << 16;
         }
     }
@@ -98,7 +99,7 @@ void qgemm_pack_blocks(const fr_quantized *q, const fr_qpanel *p, int64_t col, i
     for (int64_t k0 = 0; k0 < padded; k0 += CHUNK) {
         int64_t count = FR_MAX_OF(FR_MIN(CHUNK, p->k - k0), 0);
         take(q, p, col, cols, k0, count, &x, panel);
-        if (p->kind != FR_Q_W8A16) weave(p->nr / 2, &x);
+        if (p->kind != FR_Q_W8A16) weave(p, &x);
         put_codes(p, &x, k0, FR_MIN(CHUNK, padded - k0), panel);
     }
 }
