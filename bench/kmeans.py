@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -338,37 +339,51 @@ def memory_worker(n, d, k, iterations):
             f"{iterations} iterations in {seconds:.1f} s")
 
 
-def outofcore_worker(path, n, d, k, iterations, allowed):
-    file = np.memmap(path, np.float32, "r", shape=(1, n, d))
-    inside = np.array(file)
-    start = np.ascontiguousarray(inside[:, :: n // k][:, :k])
-    rates, fd = {"memory": [], "file": []}, os.open(path, os.O_RDONLY)
-    for _ in range(args.rounds):
-        begin = time.perf_counter()
-        a = ours(inside, start, iterations)
-        rates["memory"].append(time.perf_counter() - begin)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        forget_peak()
-        before = resident(False)
-        begin = time.perf_counter()
-        b = ours(file, start, iterations, memory=allowed, out_of_core=True)
-        rates["file"].append(time.perf_counter() - begin)
-        held = resident(True) - before
-        time.sleep(args.rest)
-    share = statistics.median(m / f for m, f in zip(rates["memory"], rates["file"]))
-    points = n * (iterations + 1)
-    say(f"  N {n} D {d} K {k}, {4 * n * d / 1e6:.0f} MB, {allowed / 1e6:.0f} MB allowed: in memory "
-        f"{points / statistics.median(rates['memory']) / 1e6:.2f} M points/s, from the file "
-        f"{points / statistics.median(rates['file']) / 1e6:.2f}: {100 * share:.0f}% (target 70%); resident at most "
-        f"{held / 1e6:.0f} MB more; same bits: {'yes' if np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) else 'NO'}")
+def outofcore_worker(group, path, n, d, k, iterations, allowed):
+    """One run, with points in memory (allowed 0) or in the file; a group of the system holds memory to what is allowed."""
+    if group != "-":
+        with open(os.path.join(group, "cgroup.procs"), "w") as f:
+            f.write(str(os.getpid()))
+    x = np.memmap(path, np.float32, "r", shape=(1, n, d))
+    start = np.ascontiguousarray(x[:, :: n // k][:, :k])
+    if not allowed:
+        x = np.array(x)
+    io = {}
+    for when in range(2):
+        with open("/proc/self/io") as f:
+            io[when] = int(dict(line.split(":") for line in f)["read_bytes"])
+        if when == 0:
+            begin = time.perf_counter()
+            c, l, _ = ours(x, start, iterations, memory=allowed * 3 // 4 or None, out_of_core=bool(allowed))
+            seconds = time.perf_counter() - begin
+    print(seconds, io[1] - io[0], zlib.crc32(c.tobytes() + l.tobytes()))
 
 
-def worker(kind, *numbers):
+def group_of(allowed):
+    """A group of processes whose memory, with the parts of files that the system keeps for it, is bounded; None: not here."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        path = os.path.join(root, f"frugal-bench-{os.getpid()}")
+        try:
+            os.mkdir(path)
+            try:
+                with open(os.path.join(path, limit), "w") as f:
+                    f.write(str(allowed))
+                return path
+            except OSError:
+                os.rmdir(path)
+        except OSError:
+            pass
+    return None
+
+
+def worker(kind, *numbers, **how):
     """In a process of its own, whose memory is that of this alone."""
-    call = [sys.executable, os.path.abspath(__file__), "--threads", str(args.threads), "--rounds", str(args.rounds), "--lib",
-            args.lib, "--worker", ",".join([kind, *map(str, numbers)])]
-    if subprocess.run(call).returncode:
+    call = [sys.executable, os.path.abspath(__file__), "--threads", str(args.threads), "--lib", args.lib, "--worker",
+            ",".join([kind, *map(str, numbers)])]
+    done = subprocess.run(call, text=True, **how)
+    if done.returncode:
         raise SystemExit(f"the part {kind} failed")
+    return done.stdout
 
 
 def memory():
@@ -377,14 +392,32 @@ def memory():
 
 
 def outofcore():
-    n, allowed = (20000, 2 << 20) if args.quick else (2 << 20, 256 << 20)
-    say("\noutofcore: the file is out of the system's cache before each run, and read in each iteration")
+    n, k, allowed = (20000, 64, 16 << 20) if args.quick else (1 << 20, 1024, 128 << 20)
+    group = group_of(allowed)
+    say(f"\noutofcore: {args.threads} threads; the file is out of the system's cache before each run, " +
+        (f"and no more than {allowed / 1e6:.0f} MB are there for all" if group else
+         "but then the system keeps of it what it likes: memory can not be bounded here"))
+    rates, read, sums = {"memory": [], "file": []}, 0, set()
     with tempfile.NamedTemporaryFile(dir=args.dir, suffix=".f32") as f:
         for at in range(0, n, 1 << 16):
             random_points((min(n - at, 1 << 16), 128), at).tofile(f)
         f.flush()
         os.fsync(f.fileno())
-        worker("outofcore", f.name, n, 128, 256, 3, allowed)
+        for _ in range(args.rounds):
+            for name in rates:
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                call = ("-", 0) if name == "memory" else (group or "-", allowed)
+                out = worker("outofcore", call[0], f.name, n, 128, k, 2, call[1], stdout=subprocess.PIPE).split()
+                rates[name].append(float(out[0]))
+                sums.add(out[2])
+                read = int(out[1])
+    if group:
+        os.rmdir(group)
+    share = statistics.median(m / f for m, f in zip(rates["memory"], rates["file"]))
+    points = {name: 3 * n / statistics.median(v) / 1e6 for name, v in rates.items()}
+    say(f"  N {n} D 128 K {k}, 2 iterations: {4 * n * 128 / 1e6:.0f} MB, {read / 1e6:.0f} MB read from the disk; in memory "
+        f"{points['memory']:.2f} M points/s, from the file {points['file']:.2f}: {100 * share:.0f}% (target 70%); same bits: "
+        f"{'yes' if len(sums) == 1 else 'NO'}")
 
 
 if args.worker:
