@@ -86,6 +86,12 @@ class KMeans:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self):
+        from sklearn.base import BaseEstimator  # who asks has it
+        tags = BaseEstimator.__sklearn_tags__(self)
+        tags.estimator_type = "clusterer"
+        return tags
+
     def __repr__(self):
         plain = {n: p.default for n, p in inspect.signature(type(self).__init__).parameters.items()}
         mine = [f"{n}={v!r}" for n, v in self.get_params().items() if isinstance(v, np.ndarray) or v != plain[n]]
@@ -136,8 +142,8 @@ class KMeans:
             o.start, o.given = GIVEN, ctypes.pointer(keep[-1])
             if keep[0].shape[-2:] != (o.k, width):
                 raise ValueError(f"init is {list(keep[0].shape)}, and {o.k} centers of {width} coordinates are wanted.")
-        o.attempts = (10 if self.init is not None and isinstance(self.init, str) and self.init == "random" else 1) \
-            if self.n_init == "auto" else int(self.n_init)
+        drawn = isinstance(self.init, str) and self.init == "random"
+        o.attempts = int(self.n_init) if self.n_init != "auto" else 10 if drawn else 1
         if sample_weight is not None:
             w = np.ascontiguousarray(sample_weight, np.float32)
             if w.shape != x.shape[:-1]:
@@ -191,7 +197,7 @@ class KMeans:
         """From every point to every center: distances, 1 - cosine, or minus the product."""
         if not hasattr(self, "cluster_centers_"):
             raise NotFittedError(f"This {type(self).__name__} has no centers yet: call fit first.")
-        x, c = np.asarray(X, np.float32), self.cluster_centers_
+        x, c = np.asarray(X, np.float64), self.cluster_centers_.astype(np.float64)
         metric = choose("metric", self.metric, METRICS)
         if metric == METRICS["cosine"]:
             x = x / np.linalg.norm(x, axis=-1, keepdims=True)
@@ -199,7 +205,7 @@ class KMeans:
         if metric:
             return metric % 2 - products
         square = (x * x).sum(-1)[..., None] + (c * c).sum(-1)[..., None, :] - 2 * products
-        return np.sqrt(np.maximum(square, 0))
+        return np.sqrt(np.maximum(square, 0))  # in f64: what cancels here is small
 
     def fit_transform(self, X, y=None, sample_weight=None):
         return self.fit(X, sample_weight=sample_weight).transform(X)

@@ -201,5 +201,18 @@ class Beside(unittest.TestCase):
         self.assertGreater((a.labels_ == b.labels_).mean(), 0.999)
 
 
+    def test_it_stands_in_a_pipeline(self):
+        try:
+            from sklearn.base import clone
+            from sklearn.pipeline import make_pipeline
+            from sklearn.preprocessing import StandardScaler
+        except ImportError:
+            self.skipTest("scikit-learn is not here")
+        x = blobs(500, 4, 3)
+        line = make_pipeline(StandardScaler(), clone(KMeans(3, random_state=0))).fit(x)
+        self.assertEqual(sorted(set(line.predict(x).tolist())), [0, 1, 2])
+        self.assertLess(line.score(x), 0)
+
+
 if __name__ == "__main__":
     unittest.main()
