@@ -44,7 +44,7 @@ typedef struct fr_attn_path {
                       void *cols);
     void (*score)(const void *panel, const void *rows, int64_t count, int64_t dim, float *s);
     /* One tile of the online softmax: raises top, turns s into p in place, scales sum by what the
-     * rise of top costs (which goes to `fade`) and adds p. A lane that saw nothing has top -inf. */
+     * rise of top costs (which goes to `fade`) and adds p, as accumulate will have it. A lane that saw nothing has top -inf. */
     void (*softmax)(float *s, int64_t count, float c, float *top, float *sum, float *fade);
     /* o [fr_attn_ld(dim)][lanes]; fade NULL: 1. Column blocks of cols are cap rows apart. */
     void (*accumulate)(const void *p, const void *cols, int64_t count, int64_t dim, int64_t cap,

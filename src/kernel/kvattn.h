@@ -12,7 +12,8 @@
  *
  * Where integers are multiplied (8 and 4 bits on AVX-512 VNNI) q and p are rounded: in 4 bits q to 8 bits a
  * row, p * scale to 8 bits of the largest in the page; in 8 bits to 15 and 14. What rounding takes from their sum
- * is made up for at the middle code, so only what differs between channels or tokens is ever lost.
+ * is made up for at the middle code, so only what differs between channels or tokens is ever lost. So it is where p
+ * is rounded to bf16: the sum of a page is what it was.
  *
  * Rows and dim beyond what is there are zeros. Tokens outside lo .. hi may hold anything, and need p = 0. */
 #ifndef FR_KERNEL_KVATTN_H

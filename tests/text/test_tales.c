@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -127,23 +128,46 @@ static const float *logits_of(whole *w, int prompt, int64_t *tokens) {
     return fr_session_output(w->s, "logits")->data;
 }
 
-/* |got - want| / |want| over all places of a prompt that the golden file has. NULL: its own in bf16. */
-static double apart(const float *logits, int prompt) {
+typedef struct places {
+    double apart[PROMPTS * MOST];
+    size_t count;
+} places;
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(places *p) {
+    assert_true(p->count > 0);
+    qsort(p->apart, p->count, sizeof *p->apart, by_size);
+    return p->apart[p->count / 2];
+}
+
+/* |got - want| / |want| over all places of a prompt that the golden file has, and of each place. NULL: its own in
+ * bf16. */
+static double apart(const float *logits, int prompt, places *each) {
     const fr_tensor *at = get("at", prompt), *full = get("full", prompt);
     const int32_t *place = at->data;
     const float *want = full->data;
     size_t vocab = (size_t)model.decoder.vocab, n = (size_t)fr_values(full);
     float *half = fr_alloc(FR_MEM_OTHER, n * sizeof *half);
     ok(fr_tensor_to_f32(get("half", prompt), half));
-    double d = 0, sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t row = (size_t)place[i / vocab], column = i % vocab;
-        double got = (double)(logits ? logits[row * vocab + column] : half[i]);
-        d += (got - (double)want[i]) * (got - (double)want[i]);
-        sum += (double)want[i] * (double)want[i];
+    double all = 0, all_sum = 0;
+    for (size_t p = 0; p < n / vocab; p++) {
+        const float *to = want + p * vocab;
+        const float *got = logits ? logits + (size_t)place[p] * vocab : half + p * vocab;
+        double d = 0, sum = 0;
+        for (size_t i = 0; i < vocab; i++) {
+            d += ((double)got[i] - (double)to[i]) * ((double)got[i] - (double)to[i]);
+            sum += (double)to[i] * (double)to[i];
+        }
+        if (each) each->apart[each->count++] = sqrt(d / sum);
+        all += d;
+        all_sum += sum;
     }
     fr_free(half);
-    return sqrt(d / sum);
+    return sqrt(all / all_sum);
 }
 
 static int32_t likeliest(const float *x) {
@@ -160,7 +184,7 @@ static void test_f32(void **state) {
     for (int i = 0; i < PROMPTS; i++) {
         int64_t tokens, given = fr_values(get("ids", i));
         const float *logits = logits_of(&w, i, &tokens);
-        double d = apart(logits, i);
+        double d = apart(logits, i, NULL);
         print_message("prompt %d: %.2g apart in f32\n", i, d);
         assert_true(d < 1e-5);
         const int32_t *next = get("next", i)->data;
@@ -170,20 +194,25 @@ static void test_f32(void **state) {
     stop(&w);
 }
 
-/* How rounding errors of a prompt grow is luck, ours and theirs: each is small, and all together as large as theirs. */
+/* How rounding grows at one place is partly luck: on 120 other sums, at four places of each, transformers' two kinds of
+ * attention are up to 3.3 times as far from f32 as each other, we at most 2.5 times as far as the first, and on average
+ * 0.0034 against its 0.0044; over 200 whole lines of the world 0.0028 against 0.0034. So the median of all places is held
+ * more closely than any prompt. */
 static void test_bf16(void **state) {
     (void)state;
-    double ours = 0, all_theirs = 0;
+    places our_places = {0}, their_places = {0};
     whole w = start(FR_BF16);
     for (int i = 0; i < PROMPTS; i++) {
         int64_t tokens;
-        double d = apart(logits_of(&w, i, &tokens), i), theirs = apart(NULL, i);
+        const double d = apart(logits_of(&w, i, &tokens), i, &our_places);
+        const double theirs = apart(NULL, i, &their_places);
         print_message("prompt %d: %.2g apart in bf16, transformers %.2g\n", i, d, theirs);
-        assert_true(d > 0 && d < 2e-2);
-        ours += d * d;
-        all_theirs += theirs * theirs;
+        assert_true(d > 0 && d < 2.5 * theirs);
     }
-    assert_true(ours < 1.5 * 1.5 * all_theirs);
+    const double ours = median(&our_places), theirs = median(&their_places);
+    print_message("median of %zu places: %.2g apart, transformers %.2g\n", our_places.count, ours,
+                  theirs);
+    assert_true(ours < theirs);
     stop(&w);
 }
 

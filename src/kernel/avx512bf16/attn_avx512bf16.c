@@ -3,8 +3,9 @@
  *
  * 16 queries lie in the lanes of a vector, each as a pair of neighbouring dims (score) or of
  * neighbouring keys (accumulate); the other side is broadcast 32 bits at a time. The weights p are
- * rounded to bf16 for the second product; their sum is taken of the unrounded ones. The
- * instruction takes denormals for zero. */
+ * rounded to bf16 for the second product, and their sum is that of the rounded ones: so they add up
+ * to one, and what all values have in common is not rounded. The instruction takes denormals for
+ * zero. */
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -135,6 +136,7 @@ static void softmax(float *s, int64_t count, float c, float *top, float *sum, fl
     const __m512i order =
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512bh ones = as_bf16(_mm512_set1_epi16(0x3f80));
     const __m512 scale = _mm512_set1_ps(c);
     uint16_t *p = (uint16_t *)(void *)s;
     __m512 high[COLS], base[COLS], add[COLS];
@@ -160,13 +162,14 @@ static void softmax(float *s, int64_t count, float c, float *top, float *sum, fl
             if (j + 1 < count)
                 b[i] = exp2_low(
                     _mm512_fmsub_ps(_mm512_loadu_ps(s + (j + 1) * LANES + i * 16), scale, base[i]));
-            add[i] = _mm512_add_ps(add[i], _mm512_add_ps(a[i], b[i]));
         }
         for (int i = 0; i < COLS; i++) {
             __m512bh both = _mm512_cvtne2ps_pbh(b[i], a[i]);
             __m512i x;
             memcpy(&x, &both, sizeof x);
-            _mm512_storeu_si512(p + j * LANES + i * 32, _mm512_permutexvar_epi16(order, x));
+            x = _mm512_permutexvar_epi16(order, x);
+            add[i] = _mm512_dpbf16_ps(add[i], as_bf16(x), ones);
+            _mm512_storeu_si512(p + j * LANES + i * 32, x);
         }
     }
     for (int i = 0; i < COLS; i++) {

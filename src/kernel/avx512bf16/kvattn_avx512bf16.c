@@ -2,7 +2,8 @@
  * of avx512vnni/ are: scores 16 bytes of four tokens at a time, values two tokens interleaved.
  *
  * A record is [block of 8 channels][row][2][8] of bf16: q, and what rounding it left; the second half is
- * used only where some of it is not zero, which it is when q comes from bf16. Weights are rounded to bf16. */
+ * used only where some of it is not zero, which it is when q comes from bf16. Weights are rounded to bf16,
+ * and what that takes from their sum in a page is made up for. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -118,6 +119,30 @@ static inline void weigh(const float *p, uint16_t *to) {
     }
 }
 
+static inline __m128 quarters(__m512 x) {
+    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0x4e));
+    return _mm512_castps512_ps128(_mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0xb1)));
+}
+
+/* By what rounding made the weights of each row smaller in all. Times that they add up to what they did, so what all
+ * values of the page have in common is not rounded. */
+static inline void make_up(const float *p, const uint16_t *w, float *by) {
+    const __m512i ones = _mm512_set1_epi16(0x3f80);
+    __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    __m512 now[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (int i = 0; i < TOKENS * ROWS; i += 64)
+        for (int j = 0; j < 2; j++) {
+            const float *at = p + i + 32 * j;
+            sum[j] = _mm512_add_ps(sum[j], _mm512_loadu_ps(at));
+            sum[j] = _mm512_add_ps(sum[j], _mm512_loadu_ps(at + 16));
+            now[j] = dot(now[j], _mm512_loadu_si512(w + i + 32 * j), ones);
+        }
+    const __m128 all = quarters(_mm512_add_ps(sum[0], sum[1]));
+    const __m128 rounded = quarters(_mm512_add_ps(now[0], now[1]));
+    const __mmask8 none = _mm_cmp_ps_mask(rounded, _mm_setzero_ps(), _CMP_EQ_OQ);
+    _mm_storeu_ps(by, _mm_mask_mov_ps(_mm_div_ps(all, rounded), none, _mm_set1_ps(1.0f)));
+}
+
 static inline __m512i two_weights(const uint16_t *w) {
     int32_t x;
     memcpy(&x, w, 4);
@@ -126,7 +151,7 @@ static inline __m512i two_weights(const uint16_t *w) {
 
 /* 64 bytes of every token: [2][row][16] of the sums. A token outside lo .. hi is not looked at. */
 static inline void add_slice(const uint16_t *w, const fr_kvattn_head *v, int lo, int hi, size_t at,
-                             const float *fade, float *o) {
+                             const float *fade, const float *by, float *o) {
     const size_t row = fr_kvattn_row(v->kind, v->dim), slices = (row + 63) / 64,
                  part = 2 * row / slices;
     const __mmask64 in = row - at >= 64 ? ~0ull : (1ull << (row - at)) - 1;
@@ -144,18 +169,21 @@ static inline void add_slice(const uint16_t *w, const fr_kvattn_head *v, int lo,
         }
     }
     for (int u = 0; u < 2; u++)
-        for (int r = 0; r < ROWS; r++, o += 16)
-            _mm512_store_ps(o,
-                            _mm512_fmadd_ps(_mm512_load_ps(o), _mm512_set1_ps(fade[r]), sum[u][r]));
+        for (int r = 0; r < ROWS; r++, o += 16) {
+            const __m512 old = _mm512_mul_ps(_mm512_load_ps(o), _mm512_set1_ps(fade[r]));
+            _mm512_store_ps(o, _mm512_fmadd_ps(sum[u][r], _mm512_set1_ps(by[r]), old));
+        }
 }
 
 static void add(const float *p, const fr_kvattn_head *v, int lo, int hi, const float *fade,
                 void *sums) {
     const size_t row = fr_kvattn_row(v->kind, v->dim);
     uint16_t w[TOKENS * ROWS];
+    float by[ROWS];
     weigh(p, w);
+    make_up(p, w, by);
     for (size_t at = 0; at < row; at += 64)
-        add_slice(w, v, lo, hi, at, fade, (float *)sums + at / 64 * (ROWS * 32));
+        add_slice(w, v, lo, hi, at, fade, by, (float *)sums + at / 64 * (ROWS * 32));
 }
 
 static void result(const void *sums, int64_t dim, float *out) {
