@@ -103,4 +103,45 @@ err_has 'not from both'
 rm m/tokenizer.json
 expect 1 embed m a
 err_has 'token'
+# an encoder in few bits, and what says that it is none that speaks
+pooling false true false
+cp m/config.json whole-config
+expect 0 quantize m -o eight -r w8a8 --samples 60 --evaluate 20 --quiet --json figures
+silent_err
+out_has '^layer +weights, dB +outputs, dB +worst, dB +of'
+out_has '^1 +[0-9.]+ +[0-9.]+ +[0-9.]+ +(attention|intermediate|output)\.'
+out_has '^linears: (8|9)\.[0-9]+ bits a weight; file: '
+out_has '^cosine of vectors before and after: 0\.99[0-9]+ on average, .* of 20$'
+out_has '^eight: w8a8 in int8-channel'
+mv figures out
+json_holds 'd["recipe"] == "w8a8" and d["cosine"] > 0.99 and d["bytes"] < d["bytes_before"]'
+cp eight/config.json out
+json_holds 'd["frugal_quantization"]["weights"] == "int8-channel" and d["model_type"] == "bert"'
+for f in tokenizer.json modules.json 1_Pooling/config.json; do
+    [ -s eight/$f ] || complain "there is no $f"
+done
+expect 0 embed eight -f texts --similar 'a cat' --top 1
+out_has '^1\.0000  a cat$'
+expect 0 quantize m -o again -r w8a8 --samples 60 --evaluate 0 --quiet --threads 1
+cmp -s eight/model.safetensors again/model.safetensors || complain 'other bytes with one thread'
+printf 'a cat\n\na dog and a cat\n' >lines
+expect 0 quantize m -o own -r w8a8 --calibrate lines --quiet
+expect 1 quantize eight -o x -r w8a8
+err_has 'in few bits already'
+expect 1 quantize m -o x --kv 8
+err_has 'are for decoders'
+expect 1 quantize m -o x.gguf -r gguf-q8_0
+err_has 'no GGUF of encoders'
+expect 1 quantize m -o x -r w8a8 --memory 0.001
+err_has 'of memory, and 1.00 MB are allowed'
+: >empty
+expect 1 quantize m -o x --calibrate empty
+err_has 'is empty'
+expect 2 quantize "$tales" -o x -r w4a8-g128
+err_has 'is for encoders'
+expect 1 run m -p a
+err_has 'is an encoder.*frugal embed'
+expect 1 chat m
+err_has 'is an encoder.*frugal embed'
+
 verdict
