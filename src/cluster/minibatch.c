@@ -136,6 +136,7 @@ static bool step(minibatch *m, bool first) {
     fr_centroids_set(l->c, l->centroid, l->pool);
     fr_pool_run_thread(l->pool, (size_t)((m->n + FR_POINTS_BLOCK - 1) / FR_POINTS_BLOCK),
                        label_block, m);
+    fr_reader_forget(l->reader);
     double inertia = add_up(m);
     move(m);
     m->since += m->n;

@@ -45,6 +45,8 @@ void fr_points_row(const fr_points *p, int64_t row, float *out);
 
 fr_status fr_reader_new(const fr_points *p, int64_t bytes, fr_reader **out);
 int64_t fr_reader_window(fr_reader *r, const fr_points *p, int64_t first);
+/* For who reads single rows from all over: gives back what that brought into memory, which may be a megabyte each. */
+void fr_reader_forget(fr_reader *r);
 void fr_reader_free(fr_reader *r);
 
 #endif

@@ -1,10 +1,10 @@
 /* reader.c: points in a mapped file larger than memory, read ahead.
  *
  * A thread of its own brings the next window into memory while the others work on the present one: it asks the system
- * for one piece more than it waits for, so that the disk always has something to do, and then touches the pages, so
- * that those who work find them in place. Whoever comes for a window gives the one before back: what is mapped at any
- * time are two windows. Behind the last window of a pass comes the first one of the next. What the system keeps of
- * the file beyond that is its own affair: it is clean, and given up when memory is short. */
+ * for all of it at once, which is what makes disks fast, and then touches the pages, so that those who work find them
+ * in place. Whoever comes for a window gives the one before back: what is mapped at any time are two windows. Behind
+ * the last window of a pass comes the first one of the next. What the system keeps of the file beyond that is its own
+ * affair: it is clean, and given up when memory is short. */
 #include "cluster/points.h"
 
 #include <pthread.h>
@@ -15,8 +15,8 @@
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it */
 #endif
 
-/* What is asked for at once. */
-#define PIECE_BYTES ((size_t)4 << 20)
+/* What is touched at once, between two looks at whether it is still wanted. */
+#define PIECE_BYTES ((size_t)8 << 20)
 
 struct fr_reader {
     fr_tensor view;
@@ -81,13 +81,9 @@ static void touch(const fr_reader *r, uintptr_t from, size_t bytes) {
 static void read_stretch(fr_reader *r, stretch s) {
     uintptr_t from = s.from / r->page * r->page;
     size_t bytes = fr_round_up(s.to - from, r->page);
-    madvise((void *)from, FR_MIN(bytes, PIECE_BYTES), MADV_WILLNEED);
-    for (size_t at = 0, n; at < bytes && !stopped(r); at += n) {
-        n = FR_MIN(PIECE_BYTES, bytes - at);
-        if (at + n < bytes)
-            madvise((void *)(from + at + n), FR_MIN(PIECE_BYTES, bytes - at - n), MADV_WILLNEED);
-        touch(r, from + at, n);
-    }
+    madvise((void *)from, bytes, MADV_WILLNEED);
+    for (size_t at = 0; at < bytes && !stopped(r); at += PIECE_BYTES)
+        touch(r, from + at, FR_MIN(PIECE_BYTES, bytes - at));
 }
 
 static void *read_ahead(void *arg) {
@@ -109,6 +105,11 @@ static void *read_ahead(void *arg) {
 }
 
 /* ---- windows ---- */
+
+void fr_reader_forget(fr_reader *r) {
+    if (!r || !r->started) return;
+    for (int64_t first = 0; first < r->rows; first += r->window) forget(r, first);
+}
 
 fr_status fr_reader_new(const fr_points *p, int64_t bytes, fr_reader **out) {
     fr_reader *r = fr_alloc(FR_MEM_OTHER, sizeof *r);
@@ -158,7 +159,7 @@ void fr_reader_free(fr_reader *r) {
         pthread_cond_broadcast(&r->changed);
         pthread_mutex_unlock(&r->lock);
         pthread_join(r->thread, NULL);
-        for (int64_t first = 0; first < r->rows; first += r->window) forget(r, first);
+        fr_reader_forget(r);
     }
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);

@@ -127,12 +127,21 @@ fr_status fr_start_different(const fr_points *p, int64_t k, fr_rng *rng, int64_t
     return FR_OK;
 }
 
-static fr_status start_random(const fr_points *p, int64_t k, fr_rng *rng, float *centroids) {
+void fr_start_rows(const fr_points *p, int64_t count, const int64_t *row, fr_reader *reader,
+                   float *out) {
+    for (int64_t i = 0; i < count; i++) {
+        fr_points_row(p, row[i], out + i * p->width);
+        if (i % 16 == 15) fr_reader_forget(reader);
+    }
+    fr_reader_forget(reader);
+}
+
+static fr_status start_random(const fr_points *p, int64_t k, fr_rng *rng, fr_reader *reader,
+                              float *centroids) {
     int64_t *row = fr_alloc_array(FR_MEM_OTHER, (size_t)k, sizeof *row);
     if (!row) return FR_NOMEM;
     fr_status st = fr_start_different(p, k, rng, row);
-    for (int64_t j = 0; st == FR_OK && j < k; j++)
-        fr_points_row(p, row[j], centroids + j * p->width);
+    if (st == FR_OK) fr_start_rows(p, k, row, reader, centroids);
     fr_free(row);
     return st;
 }
@@ -158,7 +167,7 @@ static fr_status check_count(const fr_points *p, int64_t k) {
 static fr_status start_drawn(const fr_points *p, const fr_kmeans_opts *o, fr_rng *rng,
                              fr_reader *reader, fr_pool *pool, float *centroids) {
     switch (o->start) {
-    case FR_START_RANDOM: return start_random(p, o->k, rng, centroids);
+    case FR_START_RANDOM: return start_random(p, o->k, rng, reader, centroids);
     case FR_START_PLUSPLUS: return fr_start_plusplus(p, o->k, rng, reader, pool, centroids);
     case FR_START_PARALLEL: return fr_start_parallel(p, o, rng, reader, pool, centroids);
     default: return fr_fail(FR_INVALID, "There is no way %d to begin k-means.", (int)o->start);
@@ -167,13 +176,13 @@ static fr_status start_drawn(const fr_points *p, const fr_kmeans_opts *o, fr_rng
 
 /* Of `many` points alone, drawn by weight, so that all of them count the same. */
 static fr_status start_from_some(const fr_points *p, const fr_kmeans_opts *o, int64_t many,
-                                 fr_rng *rng, fr_pool *pool, float *centroids) {
+                                 fr_rng *rng, fr_reader *reader, fr_pool *pool, float *centroids) {
     fr_points some;
     int64_t *row = fr_alloc_array(FR_MEM_OTHER, (size_t)many, sizeof *row);
     float *x = fr_alloc_array(FR_MEM_OTHER, (size_t)many, (size_t)p->width * sizeof *x);
     fr_status st = row && x ? fr_start_different(p, many, rng, row) : FR_NOMEM;
     if (st == FR_OK) {
-        for (int64_t i = 0; i < many; i++) fr_points_row(p, row[i], x + i * p->width);
+        fr_start_rows(p, many, row, reader, x);
         fr_tensor t = fr_tensor_make(FR_F32, 2, (int64_t[]){many, p->width}, x);
         st = fr_points_of(&t, 0, p->unit, &some);
     }
@@ -195,6 +204,6 @@ fr_status fr_start(const fr_points *p, const fr_kmeans_opts *o, int64_t problem,
     /* Mini-batches would not be worth it if their beginning went over all points again and again. */
     int64_t some = FR_MAX_OF(3 * o->batch, 10 * o->k);
     if (o->method == FR_KMEANS_MINIBATCH && count_heavy(p) > some)
-        return start_from_some(p, o, some, &rng, pool, centroids);
+        return start_from_some(p, o, some, &rng, reader, pool, centroids);
     return start_drawn(p, o, &rng, reader, pool, centroids);
 }

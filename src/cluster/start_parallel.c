@@ -103,7 +103,8 @@ static void forget(drawn *s) {
 
 /* ---- rounds ---- */
 
-static void draw_round(drawn *s, fr_rng *rng, int64_t many, double *at, int64_t *row) {
+static void draw_round(drawn *s, fr_rng *rng, fr_reader *reader, int64_t many, double *at,
+                       int64_t *row) {
     fr_far far = {.p = s->p,
                   .pool = s->pool,
                   .grains = fr_grains(s->p),
@@ -112,7 +113,8 @@ static void draw_round(drawn *s, fr_rng *rng, int64_t many, double *at, int64_t 
                   .arg = s};
     for (int64_t i = 0; i < many; i++) at[i] = fr_draw(rng);
     fr_far_find(&far, many, at, row);
-    for (int64_t i = 0; i < many; i++) fr_points_row(s->p, row[i], s->row + s->count++ * s->width);
+    fr_start_rows(s->p, many, row, reader, s->row + s->count * s->width);
+    s->count += many;
 }
 
 static fr_status draw_all(drawn *s, fr_rng *rng, fr_reader *reader, double *at, int64_t *row) {
@@ -122,7 +124,7 @@ static fr_status draw_all(drawn *s, fr_rng *rng, fr_reader *reader, double *at, 
     for (int round = 0; round <= ROUNDS; round++) {
         fr_status st = compare(s, reader, &left);
         if (st == FR_OK && left > 0 && round < ROUNDS)
-            draw_round(s, rng, AT_ONCE * s->o->k, at, row);
+            draw_round(s, rng, reader, AT_ONCE * s->o->k, at, row);
         forget(s);
         if (st != FR_OK) return st;
         if (s->count == s->old) break;

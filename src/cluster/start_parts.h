@@ -10,6 +10,9 @@ static inline double fr_draw(fr_rng *r) {
 }
 /* One point that counts, a heavier one more likely. */
 int64_t fr_start_one(const fr_points *p, fr_rng *rng);
+/* Rows by number, where rising ones are read fastest, and little of a mapped file is in memory at a time. */
+void fr_start_rows(const fr_points *p, int64_t count, const int64_t *row, fr_reader *reader,
+                   float *out);
 /* k different points that count, in rising order. row: [k] */
 fr_status fr_start_different(const fr_points *p, int64_t k, fr_rng *rng, int64_t *row);
 

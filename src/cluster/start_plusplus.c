@@ -167,8 +167,7 @@ fr_status fr_start_plusplus(const fr_points *p, int64_t k, fr_rng *rng, fr_reade
     fr_status st = s.row && s.near && s.panel && s.sum && s.upto && s.scratch
                        ? choose(&s, rng, reader)
                        : FR_NOMEM;
-    for (int64_t j = 0; st == FR_OK && j < k; j++)
-        fr_points_row(p, s.row[j], centroids + j * p->width);
+    if (st == FR_OK) fr_start_rows(p, k, s.row, reader, centroids);
     fr_free(s.row);
     fr_free(s.near);
     fr_free(s.panel);
