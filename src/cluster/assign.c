@@ -7,9 +7,11 @@
 enum {
     PART =
         256 << 10, /* bytes of packed rows, and of a set of panels: both lie in the second cache */
-    LONG = 4096,   /* coordinates; longer rows are cut into pieces */
-    PIECE = 1024,
-    FLAT = 8, /* coordinates, at most, for which points go into the lanes */
+    LONG =
+        768, /* coordinates; of longer rows a tile does not fit into the first cache: they are cut into pieces */
+    PIECE = 512,
+    PAIRED = 4096, /* coordinates, at most, of rows in bf16 */
+    FLAT = 8,      /* coordinates, at most, for which points go into the lanes */
 };
 
 static size_t clamp(size_t x, size_t low, size_t high) {
@@ -84,8 +86,8 @@ size_t fr_assign_scratch(const fr_centroids *c, const fr_points *p) {
 
 /* Worth it from some products on that the rounding of points, and the proofs, are shared by. */
 static void choose_pairs(fr_centroids *c, fr_kmeans_products products) {
-    const bool worth = c->k >= 32 && c->width >= 16 && !c->plan.across;
-    c->pairs_wanted = c->kernels->nearest.scan_bf16 && c->width <= LONG &&
+    const bool worth = c->k >= 96 && c->width >= 16 && c->k * c->width >= 8192;
+    c->pairs_wanted = c->kernels->nearest.scan_bf16 && c->width <= PAIRED &&
                       (products == FR_PRODUCTS_BF16 || (products == FR_PRODUCTS_AUTO && worth));
     c->pair_steps = ((size_t)c->width + 1) / 2 + 1;
     c->pair_stride = odd_lines(c->pair_steps);

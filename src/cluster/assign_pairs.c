@@ -72,6 +72,10 @@ static double chain_error(const fr_centroids *c) {
 
 /* ---- centroids ---- */
 
+static size_t at_most(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 void fr_pairs_middle(fr_centroids *c) {
     enum { COLUMNS = 64 };
     const size_t width = (size_t)c->width;
@@ -115,31 +119,36 @@ static void put_low(fr_centroids *c, size_t j, const lengths *l, double chain) {
     c->fixed[j] = (float)((middle - (double)low) * (1 + 0x1p-20));
 }
 
+/* Lane i of panel p, all coordinates known. */
+static void finish_lane(fr_centroids *c, size_t p, size_t i, const lengths *l, double middle) {
+    const size_t nr = (size_t)c->kernels->nearest.width, j = p * nr + i;
+    uint32_t *last = c->pairs + ((p + 1) * c->pair_steps - 1) * nr;
+    const uint32_t reach = up_bf16((float)sqrt(longer(l->moved, l->rounded)));
+    const double chain = chain_error(c) * sqrt(l->as_was);
+    const uint32_t slip = up_bf16((float)(sqrt(l->lost) + chain));
+    last[i] = reach | slip << 16;
+    c->reach[j] = as_float(reach), c->slip[j] = as_float(slip);
+    put_low(c, j, l, chain * middle);
+}
+
 void fr_pairs_panel(fr_centroids *c, size_t p) {
+    enum { BLOCK = 16 }; /* steps: a few lines of the panel at a time */
+    const size_t nr = (size_t)c->kernels->nearest.width, steps = c->pair_steps - 1;
+    const size_t left = (size_t)c->k - p * nr, n = left < nr ? left : nr;
+    uint32_t *out = c->pairs + p * c->pair_steps * nr;
+    lengths l[2 * FR_NEAREST_LANES] = {{0}};
     double middle = 0;
     for (int64_t d = 0; d < c->width; d++) middle += (double)c->middle[d] * (double)c->middle[d];
-    middle = sqrt(middle);
-    const size_t nr = (size_t)c->kernels->nearest.width, steps = c->pair_steps;
-    uint32_t *out = c->pairs + p * steps * nr;
-    for (size_t i = 0; i < nr; i++) {
-        const size_t j = p * nr + i;
-        if (j >= (size_t)c->k) {
-            for (size_t s = 0; s < steps; s++) out[s * nr + i] = 0;
-            c->low[j] = INFINITY;
-            continue;
-        }
-        lengths l = {0};
-        for (size_t s = 0; s + 1 < steps; s++) {
-            uint32_t low = round_value(c, j, 2 * s, &l);
-            out[s * nr + i] = low | round_value(c, j, 2 * s + 1, &l) << 16;
-        }
-        const uint32_t reach = up_bf16((float)sqrt(longer(l.moved, l.rounded)));
-        const double chain = chain_error(c) * sqrt(l.as_was);
-        const uint32_t slip = up_bf16((float)(sqrt(l.lost) + chain));
-        out[(steps - 1) * nr + i] = reach | slip << 16;
-        c->reach[j] = as_float(reach), c->slip[j] = as_float(slip);
-        put_low(c, j, &l, chain * middle);
+    for (size_t from = 0; from < steps; from += BLOCK) {
+        const size_t end = at_most(from + BLOCK, steps);
+        for (size_t i = 0; i < n; i++)
+            for (size_t s = from; s < end; s++) {
+                uint32_t low = round_value(c, p * nr + i, 2 * s, l + i);
+                out[s * nr + i] = low | round_value(c, p * nr + i, 2 * s + 1, l + i) << 16;
+            }
     }
+    for (size_t i = 0; i < n; i++) finish_lane(c, p, i, l + i, sqrt(middle));
+    for (size_t i = n; i < nr; i++) c->low[p * nr + i] = INFINITY;
 }
 
 bool fr_pairs_good(const fr_centroids *c) {
@@ -159,10 +168,6 @@ typedef struct part {
     size_t count;
     int32_t *label;
 } part;
-
-static size_t at_most(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 /* Rounds row i and puts (A, B) behind it. */
 static void pack_row(const part *p, size_t i) {

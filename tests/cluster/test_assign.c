@@ -186,7 +186,7 @@ static void check_all_ways(const problem *p) {
     for (int metric = 0; metric < 3; metric++) {
         for (int64_t i = 0; i < p->n; i++) want[i] = truth_of(p, (fr_metric)metric, i);
         for (size_t t = 0; t < FR_COUNT(tables); t++) {
-            fr_kernels table;
+            static fr_kernels table; /* stays in use when a check fails */
             fr_kernels_fill(fr_cpu_flags() & tables[t], &table);
             fr_kernel_use(&table);
             check_bits(p, (fr_metric)metric, true, 512, FR_PRODUCTS_AUTO, want);
