@@ -71,38 +71,6 @@ rm m/sentence_bert_config.json
 expect 0 embed m 'a a a a a a a a a a a a a a a a a a a a a a a a a a a'
 err_has 'longer than 24 tokens'
 
-# what cannot be
-pooling false false true
-expect 1 embed m a
-err_has 'pooling_mode_max_tokens'
-pooling true true false
-expect 1 embed m a
-err_has 'both'
-sed -i 's/models.Normalize/models.Dense/' m/modules.json
-pooling true false false
-expect 1 embed m a
-err_has '"Dense"'
-sed -i 's/1_Pooling/..\/1_Pooling/' m/modules.json
-expect 1 embed m a
-err_has 'not inside'
-rm m/modules.json
-expect 1 embed m -f nowhere.txt
-err_has 'nowhere.txt'
-expect 1 embed "$tales" a
-err_has 'no encoder.*"llama"'
-expect 1 embed no-such-model a
-err_has 'no-such-model'
-expect 2 embed
-err_has 'which model'
-expect 2 embed m --what
-err_has '"--what"'
-expect 2 embed m a --similar b --top 0
-err_has '"0"'
-expect 2 embed m a -f texts
-err_has 'not from both'
-rm m/tokenizer.json
-expect 1 embed m a
-err_has 'token'
 # an encoder in few bits, and what says that it is none that speaks
 pooling false true false
 cp m/config.json whole-config
@@ -144,4 +112,36 @@ err_has 'is an encoder.*frugal embed'
 expect 1 chat m
 err_has 'is an encoder.*frugal embed'
 
+# what cannot be
+pooling false false true
+expect 1 embed m a
+err_has 'pooling_mode_max_tokens'
+pooling true true false
+expect 1 embed m a
+err_has 'both'
+sed -i 's/models.Normalize/models.Dense/' m/modules.json
+pooling true false false
+expect 1 embed m a
+err_has '"Dense"'
+sed -i 's/1_Pooling/..\/1_Pooling/' m/modules.json
+expect 1 embed m a
+err_has 'not inside'
+rm m/modules.json
+expect 1 embed m -f nowhere.txt
+err_has 'nowhere.txt'
+expect 1 embed "$tales" a
+err_has 'no encoder.*"llama"'
+expect 1 embed no-such-model a
+err_has 'no-such-model'
+expect 2 embed
+err_has 'which model'
+expect 2 embed m --what
+err_has '"--what"'
+expect 2 embed m a --similar b --top 0
+err_has '"0"'
+expect 2 embed m a -f texts
+err_has 'not from both'
+rm m/tokenizer.json
+expect 1 embed m a
+err_has 'token'
 verdict
