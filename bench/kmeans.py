@@ -211,10 +211,15 @@ def ratio(mine, others):
     return statistics.median(min(o[i] for o in others) / max(t, 1e-9) for i, t in enumerate(mine))
 
 
-def table(head, rows):
-    width = [max(len(str(r[i])) for r in [head] + rows) for i in range(len(head))]
-    for r in [head] + rows:
-        say("  " + "  ".join(str(v).ljust(w) if i == 0 else str(v).rjust(w) for i, (v, w) in enumerate(zip(r, width))))
+class Table:
+    """Rows as they come."""
+
+    def __init__(self, *head):
+        self.width = [28] + [max(len(h), 7) for h in head[1:]]
+        self.row(*head)
+
+    def row(self, *cells):
+        say("  " + "  ".join(str(v).ljust(w) if i == 0 else str(v).rjust(w) for i, (v, w) in enumerate(zip(cells, self.width))))
 
 
 def ms(values):
@@ -231,7 +236,8 @@ def grid():
     sides = {"f32": ours_f32, "default": ours, **peers()}
     others = [s for s in sides if s not in ("f32", "default")]
     say(f"\ngrid: D 128, {args.threads} threads; milliseconds in all, ratios to the fastest peer of a round")
-    rows, ratios, worst = [], ([], []), 0.0
+    table = Table("shape x iterations", *sides, "f32 ratio", "default ratio", "rechecked", "same bits", "inertia apart")
+    ratios = ([], [])
     for b, n, k, iterations in cells:
         x = random_points((b, n, 128))
         start = np.ascontiguousarray(x[:, :: n // k][:, :k])
@@ -244,19 +250,19 @@ def grid():
         apart = max(abs(v / sums["f32"] - 1) for v in sums.values())
         same = np.array_equal(gave["f32"][1], gave["default"][1]) and np.array_equal(gave["f32"][0], gave["default"][0])
         again = sum(s.rechecked for s in gave["default"][2]) / (b * n * (iterations + 1))
-        rows.append([f"B {b} N {n} K {k} x {iterations}"] + [ms(seconds[s]) for s in sides] +
-                    [f"{two[0]:.2f}", f"{two[1]:.2f}", f"{100 * again:.1f}%", "yes" if same else "NO", f"{apart:.1e}"])
+        table.row(f"B {b} N {n} K {k} x {iterations}", *[ms(seconds[s]) for s in sides], f"{two[0]:.2f}", f"{two[1]:.2f}",
+                  f"{100 * again:.1f}%", "yes" if same else "NO", f"{apart:.1e}")
         ratios[0].append(two[0])
         ratios[1].append(two[1])
-        worst = max(worst, apart)
-    table(["shape x iterations", *sides, "f32 ratio", "default ratio", "rechecked", "same bits", "inertia apart"], rows)
     for name, r, target in (("f32", ratios[0], 1.3), ("default", ratios[1], 2.5)):
         say(f"  {name}: median {statistics.median(r):.2f}, from {min(r):.2f} to {max(r):.2f} (target {target})")
 
 
 def update():
     say(f"\nupdate: milliseconds an iteration, {args.threads} threads")
-    rows, has_faiss = [], "FAISS" in peers()
+    has_faiss = "FAISS" in peers()
+    table = Table("shape", "ours", "FAISS", "one thread", "atomic", "own sums", "to FAISS", "to one thread", "to atomic",
+                  "to own sums")
     for n, k, iterations in [(4096, 100, 3)] if args.quick else [(131072, 100, 5), (131072, 1000, 3), (1 << 20, 1024, 1)]:
         x = random_points((1, n, 128), 1)
         start = np.ascontiguousarray(x[:, :: n // k][:, :k])
@@ -272,10 +278,8 @@ def update():
                 begin = time.perf_counter()
                 scatter.run(kind, x[0], labels[0])
                 seconds[name].append(time.perf_counter() - begin)
-        rows.append([f"N {n} K {k}"] + [ms(v) if v else "-" for v in seconds.values()] +
-                    [f"{ratio(seconds['ours'], [v]):.1f}" if v else "-" for name, v in seconds.items() if name != "ours"])
-    table(["shape", "ours", "FAISS", "one thread", "atomic", "own sums", "to FAISS", "to one thread", "to atomic",
-           "to own sums"], rows)
+        table.row(f"N {n} K {k}", *[ms(v) if v else "-" for v in seconds.values()],
+                  *[f"{ratio(seconds['ours'], [v]):.1f}" if v else "-" for name, v in seconds.items() if name != "ours"])
     say("  target: 5 times FAISS's and the naive scatter's (one thread, atomic)")
 
 
@@ -283,8 +287,8 @@ def lowd():
     say(f"\nlowd: clustered data, tolerance 0, {args.threads} threads; milliseconds in all")
     if "scikit-learn" not in peers():
         return
-    rows, ratios = [], []
-    cells = [(4096, 2, 20, 20)] if args.quick else [(200000, 2, 100, 50), (200000, 8, 100, 50), (200000, 16, 256, 50),
+    table = Table("shape", "ours", "lloyd", "elkan", "ratio", "iterations", "theirs", "products", "inertia apart")
+    ratios, cells = [], [(4096, 2, 20, 20)] if args.quick else [(200000, 2, 100, 50), (200000, 8, 100, 50), (200000, 16, 256, 50),
                                                     (100000, 32, 256, 50)]
     for n, d, k, iterations in cells:
         r = np.random.default_rng(d)
@@ -296,11 +300,10 @@ def lowd():
         seconds, gave = in_turn(sides, args.rounds, x, start, iterations)
         two = ratio(seconds["ours"], [seconds["lloyd"], seconds["elkan"]])
         s = gave["ours"][2][0]
-        rows.append([f"N {n} D {d} K {k}"] + [ms(v) for v in seconds.values()] +
-                    [f"{two:.2f}", s.iterations, gave["lloyd"][2][0][1], f"{100 * s.products / (n * k * s.iterations):.1f}%",
-                     f"{abs(s.inertia / gave['lloyd'][2][0][0] - 1):.1e}"])
+        table.row(f"N {n} D {d} K {k}", *[ms(v) for v in seconds.values()], f"{two:.2f}", s.iterations,
+                  gave["lloyd"][2][0][1], f"{100 * s.products / (n * k * s.iterations):.1f}%",
+                  f"{abs(s.inertia / gave['lloyd'][2][0][0] - 1):.1e}")
         ratios.append(two)
-    table(["shape", "ours", "lloyd", "elkan", "ratio", "iterations", "theirs", "products", "inertia apart"], rows)
     say(f"  median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f} (target 5)")
 
 

@@ -106,7 +106,7 @@ static fr_status cluster(fr_kmeans_call *c, const fr_kmeans_data *points, fr_kme
     fr_status st = fr_kmeans(&points->view, &c->o, &out);
     m->seconds = fr_now() - begin;
     fr_progress_end(&w.bar);
-    FR_TRY(st);
+    if (st) return fr_fail_in(st, "%s", c->data);
     m->stopped = w.stopped;
     m->converged = true;
     for (int64_t b = 0; b < m->problems; b++) {
@@ -122,7 +122,9 @@ static fr_status cluster(fr_kmeans_call *c, const fr_kmeans_data *points, fr_kme
 static fr_status predict(fr_kmeans_call *c, const fr_kmeans_data *points,
                          const fr_tensor *centroids, fr_kmeans_made *m) {
     const double begin = fr_now();
-    FR_TRY(fr_kmeans_predict(&points->view, centroids, &c->o, m->labels, m->distances));
+    const fr_status st =
+        fr_kmeans_predict(&points->view, centroids, &c->o, m->labels, m->distances);
+    if (st) return fr_fail_in(st, "%s", c->data);
     m->seconds = fr_now() - begin;
     for (int64_t i = 0; i < m->problems * m->rows; i++) m->inertia += (double)m->distances[i];
     FR_TRY(fr_kmeans_write(c, m));

@@ -95,8 +95,21 @@ static bool is(const char *path, const char *suffix) {
     return path && fr_path_has_suffix(path, suffix);
 }
 
+static fr_status has_folder(const char *path) {
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash || slash == path) return FR_OK;
+    char *folder = fr_format("%.*s", (int)(slash - path), path);
+    if (!folder) return FR_NOMEM;
+    const bool there = fr_path_is_dir(folder);
+    fr_free(folder);
+    return there ? FR_OK : fr_fail(FR_IO, "%s: there is no such folder to write to.", path);
+}
+
 fr_status fr_kmeans_can_write(const fr_kmeans_call *c, bool batched) {
     const bool only_labels = c->predict != NULL;
+    FR_TRY(has_folder(c->out));
+    FR_TRY(has_folder(c->labels));
+    FR_TRY(has_folder(c->plot));
     if (c->out && !is(c->out, ".safetensors") && !is(c->out, ".npy") &&
         !is(c->out, only_labels ? ".ivecs" : ".fvecs"))
         return fr_fail(FR_INVALID,

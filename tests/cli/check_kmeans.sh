@@ -99,6 +99,8 @@ expect 1 kmeans points.npy -k 3 -o out.txt
 err_has 'out.txt'
 expect 1 kmeans points.npy -k 3 --labels l.fvecs
 err_has 'l.fvecs'
+expect 1 kmeans points.npy -k 3 -o nowhere/out.npy
+err_has 'no such folder'
 expect 1 kmeans two.npy -k 3 -o c.fvecs
 err_has 'several problems'
 expect 1 kmeans two.npy -k 3 --plot p.svg
@@ -113,7 +115,7 @@ expect 1 kmeans points.npy -k 3 --memory 1M
 err_has 'are allowed'
 printf '\001\001\300\177\001\001\300\177\001\001\300\177\001\001\300\177' | npy '<f4' '2, 2' >nan.npy
 expect 1 kmeans nan.npy -k 1
-err_has '[Rr]ow 0'
+err_has 'nan.npy: Row 0'
 expect 2 kmeans
 err_has 'which file'
 expect 2 kmeans points.npy
