@@ -6,6 +6,7 @@
  * exact and put together in pairs. */
 #include "kernel/avx512bf16/pair.h"
 #include "kernel/kernel.h"
+#include "kernel/simd/by_rows.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define MR     12
@@ -91,56 +92,39 @@ INLINE __m512 half_floats(const char *at) {
     return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)at));
 }
 
-/* Few rows have a second set of sums, for the second pair of every four k, so that no sum waits for the one before. */
-typedef struct sums {
-    __m512 s[MR][2], s2[3][2];
-} sums;
-
-INLINE void clear(const int rows, sums *s) {
-    for (int i = 0; i < rows; i++) {
-        s->s[i][0] = s->s[i][1] = _mm512_setzero_ps();
-        if (rows <= 3) s->s2[i][0] = s->s2[i][1] = _mm512_setzero_ps();
-    }
+INLINE void multiply(const int rows, const four_k *w, const char *a, size_t lda, __m512 s[][2]) {
+    for (int p = 0; p < 2; p++)
+        for (int i = 0; i < rows; i++) {
+            __m512bh v = spread_pair(a + (size_t)i * lda + 4 * p);
+            s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w->w[p][0]);
+            s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w->w[p][1]);
+        }
 }
 
-INLINE void multiply(const int rows, const four_k *w, const char *a, size_t lda, sums *s) {
-    for (int i = 0; i < rows; i++) {
-        __m512bh v = spread_pair(a + (size_t)i * lda);
-        s->s[i][0] = _mm512_dpbf16_ps(s->s[i][0], v, w->w[0][0]);
-        s->s[i][1] = _mm512_dpbf16_ps(s->s[i][1], v, w->w[0][1]);
-    }
-    for (int i = 0; i < rows; i++) {
-        __m512bh v = spread_pair(a + (size_t)i * lda + 4);
-        __m512 *to = rows <= 3 ? s->s2[i] : s->s[i];
-        to[0] = _mm512_dpbf16_ps(to[0], v, w->w[1][0]);
-        to[1] = _mm512_dpbf16_ps(to[1], v, w->w[1][1]);
-    }
-}
-
-/* Adds the sums of a group, or of a half with scales of its own, to those of the tile. */
-INLINE void add_group(const int rows, const weight_kind kind, const fr_qtile *t, int64_t g,
-                      const int half, const sums *s) {
+/* Adds the sums of a unit to those of the tile. */
+INLINE void add_unit(const int rows, const weight_kind kind, const fr_qtile *t, int64_t unit,
+                     __m512 s[][2]) {
     const fr_qpanel *p = t->panel;
+    const int64_t g = kind == W6_HALVES ? unit / 2 : unit;
+    const char *first = (const char *)t->b + p->scales + (size_t)g * (NR * 2);
     const char *second = (const char *)t->b + p->zeros + (size_t)g * (NR * 2);
-    const char *by = half ? second : (const char *)t->b + p->scales + (size_t)g * (NR * 2);
+    const char *by = kind == W6_HALVES && unit % 2 ? second : first;
     const char *less = (const char *)t->a + t->row->less + 4 * g;
     __m512 by0 = half_floats(by), by1 = half_floats(by + 32), off0 = by0, off1 = by1;
     if (kind == W4 || kind == W6) off0 = half_floats(second), off1 = half_floats(second + 32);
+    if (kind == W8) { /* sums are 2^24 too large */
+        by0 = _mm512_mul_ps(by0, _mm512_set1_ps(0x1p-24f));
+        by1 = _mm512_mul_ps(by1, _mm512_set1_ps(0x1p-24f));
+    }
     float *sum = t->sum;
     for (int i = 0; i < rows; i++, sum += t->lds) {
         __m512 y0 = _mm512_load_ps(sum), y1 = _mm512_load_ps(sum + 16);
-        __m512 s0 = s->s[i][0], s1 = s->s[i][1];
-        if (rows <= 3) s0 = _mm512_add_ps(s0, s->s2[i][0]), s1 = _mm512_add_ps(s1, s->s2[i][1]);
-        if (kind == W8) { /* 2^24 too large */
-            s0 = _mm512_mul_ps(s0, _mm512_set1_ps(0x1p-24f));
-            s1 = _mm512_mul_ps(s1, _mm512_set1_ps(0x1p-24f));
-        }
         if (kind == W4 || kind == W6) {
             __m512 l = _mm512_set1_ps(*(const float *)(less + (size_t)i * t->lda));
             y0 = _mm512_fmadd_ps(off0, l, y0), y1 = _mm512_fmadd_ps(off1, l, y1);
         }
-        _mm512_store_ps(sum, _mm512_fmadd_ps(s0, by0, y0));
-        _mm512_store_ps(sum + 16, _mm512_fmadd_ps(s1, by1, y1));
+        _mm512_store_ps(sum, _mm512_fmadd_ps(s[i][0], by0, y0));
+        _mm512_store_ps(sum + 16, _mm512_fmadd_ps(s[i][1], by1, y1));
     }
 }
 
@@ -151,9 +135,16 @@ INLINE void fetch(const char *b, const int lines) {
     }
 }
 
-/* 8 k of W6A16, whose high bits are one line. */
-INLINE void eight_k(const int rows, const char *b, const char *high, const char *a, size_t lda,
-                    sums *s) {
+/* 8 k; the high bits of W6A16 are one line. */
+INLINE void eight_k(const int rows, const weight_kind kind, const char *b, const char *high,
+                    const char *a, size_t lda, __m512 s[][2]) {
+    if (kind == W4 || kind == W8) {
+        for (int i = 0; i < 2; i++, b += kind == W8 ? 128 : 64) {
+            four_k w = kind == W8 ? weights8(b) : weights4(b, rows <= 2);
+            multiply(rows, &w, a + 8 * i, lda, s);
+        }
+        return;
+    }
     __m512i h = _mm512_load_si512(high);
     four_k w = weights6(b, _mm512_slli_epi16(h, 4), _mm512_slli_epi16(h, 2));
     multiply(rows, &w, a, lda, s);
@@ -161,62 +152,57 @@ INLINE void eight_k(const int rows, const char *b, const char *high, const char 
     multiply(rows, &w, a + 8, lda, s);
 }
 
-INLINE void group(const int rows, const weight_kind kind, const fr_qtile *t, int64_t g) {
-    const size_t lda = t->lda;
-    const char *a = (const char *)t->a + (size_t)(g * GROUP) * 2;
-    const char *b = fr_qpanel_codes(t->panel, t->b, g), *high = b + 8 * 64;
-    const int length = kind == W6_HALVES ? GROUP / 2 : GROUP;
+/* `many` units from `first` on: groups, or halves with scales of their own, in the order of k. */
+INLINE void some_units(const int rows, const int many, const weight_kind kind, const fr_qtile *t,
+                       int64_t first) {
+    const int parts = kind == W6_HALVES ? 2 : 1, length = GROUP / parts;
+    const int step = kind == W8 ? 256 : 128; /* bytes of codes of 8 k */
     const bool ahead = rows <= 8;
-    if (ahead) {
-        const char *panel = t->b;
-        size_t next = ((size_t)g + AHEAD_GROUPS) * (NR * 2);
-        _mm_prefetch(panel + t->panel->scales + next, _MM_HINT_T0);
-        if (kind != W8) _mm_prefetch(panel + t->panel->zeros + next, _MM_HINT_T0);
-    }
-    for (int half = 0; half < GROUP / length; half++) {
-        sums s;
-        clear(rows, &s);
-#pragma GCC unroll 2
-        for (int k = 0; k < length; k += 8, a += 16) {
-            if (ahead) fetch(b, kind == W8 ? 4 : kind == W4 ? 2 : 3);
-            if (kind == W6 || kind == W6_HALVES) {
-                eight_k(rows, b, high, a, lda, &s);
-                b += 128, high += 64;
-                continue;
-            }
-            for (int i = 0; i < 2; i++, b += kind == W8 ? 128 : 64) {
-                four_k w = kind == W8 ? weights8(b) : weights4(b, rows <= 2);
-                multiply(rows, &w, a + 8 * i, lda, &s);
-            }
+    __m512 s[4][MR][2];
+    const char *b[4], *high[4];
+#pragma GCC unroll 4
+    for (int c = 0; c < many; c++) {
+        const int64_t g = (first + c) / parts, part = (first + c) % parts;
+        const char *codes = fr_qpanel_codes(t->panel, t->b, g);
+        b[c] = codes + part * 2 * step, high[c] = codes + 4 * step + part * 2 * 64;
+        for (int i = 0; i < rows; i++) s[c][i][0] = s[c][i][1] = _mm512_setzero_ps();
+        if (ahead) {
+            const char *panel = t->b;
+            size_t next = ((size_t)g + AHEAD_GROUPS) * (NR * 2);
+            _mm_prefetch(panel + t->panel->scales + next, _MM_HINT_T0);
+            if (kind != W8) _mm_prefetch(panel + t->panel->zeros + next, _MM_HINT_T0);
         }
-        add_group(rows, kind, t, g, half, &s);
     }
+    const char *a = (const char *)t->a + first * length * 2;
+    for (int k = 0; k < length / 8; k++)
+#pragma GCC unroll 4
+        for (int c = 0; c < many; c++) {
+            const char *codes = b[c] + k * step, *bits = high[c] + k * 64;
+            if (ahead) fetch(codes, step / 64);
+            if (ahead && (kind == W6 || kind == W6_HALVES)) fetch(bits, 1);
+            eight_k(rows, kind, codes, bits, a + c * length * 2 + k * 16, t->lda, s[c]);
+        }
+#pragma GCC unroll 4
+    for (int c = 0; c < many; c++) add_unit(rows, kind, t, first + c, s[c]);
 }
 
+/* A group's sum is one chain for each column, so that a row has the same bits in a product of one row and of many; few
+ * rows work on several groups at once, so that no sum waits for the one before. */
 INLINE void groups(const int rows, const weight_kind kind, const fr_qtile *t) {
+    const int many = rows == 1 ? 4 : rows <= 3 ? 2 : 1, parts = kind == W6_HALVES ? 2 : 1;
+    int64_t u = t->g0 * parts, end = (t->g0 + t->groups) * parts;
     float *sum = t->sum;
     for (int i = 0; i < rows && !t->add; i++, sum += t->lds) {
         _mm512_store_ps(sum, _mm512_setzero_ps());
         _mm512_store_ps(sum + 16, _mm512_setzero_ps());
     }
-    for (int64_t g = t->g0; g < t->g0 + t->groups; g++) group(rows, kind, t, g);
+    for (; u + many <= end; u += many) some_units(rows, many, kind, t, u);
+    if (many > 1)
+        for (; u < end; u++) some_units(rows, 1, kind, t, u);
 }
 
 INLINE void by_rows(const weight_kind kind, const fr_qtile *t) {
-    switch (t->rows) {
-    case 1: groups(1, kind, t); break;
-    case 2: groups(2, kind, t); break;
-    case 3: groups(3, kind, t); break;
-    case 4: groups(4, kind, t); break;
-    case 5: groups(5, kind, t); break;
-    case 6: groups(6, kind, t); break;
-    case 7: groups(7, kind, t); break;
-    case 8: groups(8, kind, t); break;
-    case 9: groups(9, kind, t); break;
-    case 10: groups(10, kind, t); break;
-    case 11: groups(11, kind, t); break;
-    default: groups(12, kind, t); break;
-    }
+    FR_BY_ROWS_12(t->rows, groups, kind, t);
 }
 
 static void tile_w4(const fr_qtile *t) {
