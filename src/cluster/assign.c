@@ -5,11 +5,9 @@
 #include "cluster/assign_parts.h"
 
 enum {
-    PART =
-        256 << 10, /* bytes of packed rows, and of a set of panels: both lie in the second cache */
-    LONG =
-        768, /* coordinates; of longer rows a tile does not fit into the first cache: they are cut into pieces */
-    PIECE = 512,
+    PART = 256 << 10, /* bytes of rows, and of a set of panels: both lie in the second cache */
+    LONG = 4096,      /* coordinates; longer rows are cut into pieces */
+    PIECE = 1024,
     PAIRED = 4096, /* coordinates, at most, of rows in bf16 */
     FLAT = 8,      /* coordinates, at most, for which points go into the lanes */
 };
@@ -86,7 +84,7 @@ size_t fr_assign_scratch(const fr_centroids *c, const fr_points *p) {
 
 /* Worth it from some products on that the rounding of points, and the proofs, are shared by. */
 static void choose_pairs(fr_centroids *c, fr_kmeans_products products) {
-    const bool worth = c->k >= 96 && c->width >= 16 && c->k * c->width >= 8192;
+    const bool worth = c->k >= 96 && c->width >= 16 && (double)c->k * (double)c->width >= 8192;
     c->pairs_wanted = c->kernels->nearest.scan_bf16 && c->width <= PAIRED &&
                       (products == FR_PRODUCTS_BF16 || (products == FR_PRODUCTS_AUTO && worth));
     c->pair_steps = ((size_t)c->width + 1) / 2 + 1;
@@ -98,8 +96,6 @@ static void choose_pairs(fr_centroids *c, fr_kmeans_products products) {
 static bool take_memory(fr_centroids *c) {
     const size_t k = (size_t)c->k, width = (size_t)c->width;
     const size_t lanes = c->panel_count * (size_t)c->kernels->nearest.width;
-    size_t all;
-    if (!fr_size_mul(lanes, width + 2, &all) || !fr_size_mul(all, 8, &all)) return false;
     c->rows = fr_alloc(FR_MEM_STATE, k * width * 4);
     c->panels = fr_alloc(FR_MEM_PACKED, lanes * width * 4);
     c->square = fr_alloc(FR_MEM_PACKED, lanes * 4);
@@ -114,6 +110,11 @@ static bool take_memory(fr_centroids *c) {
     return c->pairs && c->low && c->fixed && c->reach && c->slip && c->middle;
 }
 
+static fr_status no_memory(int64_t k, int64_t width) {
+    return fr_fail(FR_NOMEM, "There is no memory for %lld centroids of %lld coordinates.",
+                   (long long)k, (long long)width);
+}
+
 fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans_products products,
                            fr_centroids **out) {
     *out = NULL;
@@ -121,8 +122,12 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
         return fr_fail(FR_INVALID,
                        "Points cannot be assigned to %lld centroids of %lld coordinates.",
                        (long long)k, (long long)width);
-    fr_centroids *c = fr_alloc(FR_MEM_OTHER, sizeof *c);
-    if (!c) return FR_NOMEM;
+    /* Larger than any size below: none of them overflows. */
+    size_t most;
+    const bool fits =
+        fr_size_mul((size_t)k + 4096, (size_t)width + 4096, &most) && fr_size_mul(most, 64, &most);
+    fr_centroids *c = fits ? fr_alloc(FR_MEM_OTHER, sizeof *c) : NULL;
+    if (!c) return no_memory(k, width);
     c->k = k, c->width = width, c->metric = metric;
     c->kernels = fr_kernel();
     c->factor = metric == FR_EUCLID ? -2 : -1;
@@ -133,8 +138,7 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
     choose_pairs(c, products);
     if (!take_memory(c)) {
         fr_centroids_free(c);
-        return fr_fail(FR_NOMEM, "There is no memory for %lld centroids of %lld coordinates.",
-                       (long long)k, (long long)width);
+        return no_memory(k, width);
     }
     *out = c;
     return FR_OK;
