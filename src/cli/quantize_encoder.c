@@ -12,7 +12,7 @@
 #include "text/text.h"
 #include "world/world.h"
 
-enum { SAMPLES = 400, MEASURE = 200, MOST_TEXT = 1 << 30 };
+enum { SAMPLES = 600, MEASURE = 200, MOST_TEXT = 1 << 30 };
 
 typedef struct lines {
     fr_arena *arena;

@@ -14,8 +14,13 @@ const fr_quantize_recipe fr_encoder_recipes[] = {
      .what = "4-bit weights in groups of 128, 8-bit activations",
      .format = "qoq-g128",
      .gptq = true},
+    {.name = "w4a8-g128-mixed",
+     .what = "the same, but what attention takes of tokens and gives back in 8 bits",
+     .format = "qoq-g128",
+     .mixed = true,
+     .gptq = true},
     {.name = "w4a8",
-     .what = "the same with a scale for each row of weights",
+     .what = "a scale for each row of weights, all in 4 bits",
      .format = "qoq-channel",
      .search = true,
      .gptq = true},
@@ -247,9 +252,10 @@ static fr_status write_config(const fr_encoder_folder *m, const char *out, const
                               const fr_quantize_report *report) {
     const fr_quantize_recipe *r = &o->recipe;
     fr_json *config = json_deep_copy(fr_store_config(m->store, "config.json"));
-    json_t *record = json_pack("{ss ss sb sb si sf}", "recipe", r->name, "weights", r->format,
-                               "range_search", r->search, "gptq", r->gptq, "calibration_texts",
-                               (int)o->texts, "bits_a_weight", report->linear_bits);
+    json_t *record =
+        json_pack("{ss ss sb sb sb si sf}", "recipe", r->name, "weights", r->format, "mixed",
+                  r->mixed, "range_search", r->search, "gptq", r->gptq, "calibration_texts",
+                  (int)o->texts, "bits_a_weight", report->linear_bits);
     const bool good =
         config && record && json_object_set(config, "frugal_quantization", record) == 0;
     json_decref(record);

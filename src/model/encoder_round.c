@@ -13,7 +13,7 @@
 #include "model/encoder_parts.h"
 #include "op/op.h"
 
-enum { SAMPLES = 512, PLACES = 4, SWEEPS = 8 };
+enum { SAMPLES = 512, PLACES = 4, SWEEPS = 8, RATIOS = 8 };
 
 #define KEEP 0.01f /* of the mean's square */
 #define DAMP 0.1f  /* of the mean of C's diagonal, where W is moved */
@@ -315,6 +315,40 @@ static fr_status report_outputs(rounding *r, const sums *s, const float *w, cons
     return FR_OK;
 }
 
+/* Squares of what is wrong with a row, weighed by how much each input varies. */
+static double wrong_in_row(const fr_quantized *q, const fr_hessian *h, int64_t row,
+                           const float *w) {
+    double sum = 0;
+    for (int64_t c = 0; c < q->cols; c++) {
+        float value;
+        fr_grid_round(q, row, c, w[c], &value);
+        sum += (double)h->h[c * h->n + c] * (double)(w[c] - value) * (double)(w[c] - value);
+    }
+    return sum;
+}
+
+typedef struct ranging {
+    const fr_hessian *h;
+    const float *w;
+    fr_quantized *q;
+} ranging;
+
+/* Scales were chosen once for all rows, so none of these can fail. */
+static void range_row(void *arg, size_t row) {
+    const ranging *r = arg;
+    const int64_t at = (int64_t)row;
+    const float *w = r->w + at * r->q->cols;
+    float best = 1;
+    double least = INFINITY;
+    for (int i = 0; i < RATIOS; i++) {
+        const float ratio = 1 - 0.04f * (float)i;
+        if (fr_grid_choose(r->q, at, w, ratio)) continue;
+        const double wrong = wrong_in_row(r->q, r->h, at, w);
+        if (wrong < least) least = wrong, best = ratio;
+    }
+    (void)fr_grid_choose(r->q, at, w, best);
+}
+
 static fr_status choose_and_round(const rounding *r, const sums *s, const fr_gptq_way *way,
                                   const float *target, fr_quantized *q) {
     fr_pool *pool = r->j->o->pool;
@@ -322,6 +356,10 @@ static fr_status choose_and_round(const rounding *r, const sums *s, const fr_gpt
         FR_TRY(fr_range_search(target, &s->x, q, pool, NULL));
     else
         FR_TRY(fr_range_plain(target, q, pool));
+    if (way && !r->j->o->recipe.search) {
+        ranging all = {&s->x, target, q};
+        fr_pool_run(pool, (size_t)q->rows, range_row, &all);
+    }
     if (!way) return fr_range_round(target, q, pool);
     FR_TRY(fr_gptq_round(way, target, q, pool));
     return fr_descend(&s->x, target, SWEEPS, q, pool);
@@ -358,13 +396,19 @@ static fr_status take(rounding *r, const sums *s, int i, int linear, const float
     return st;
 }
 
+/* What attention takes of tokens and gives back is summed with nothing else that could make errors smaller. */
+static const fr_qformat *format_of(const rounding *r, int linear) {
+    return r->j->o->recipe.mixed && (linear == 2 || linear == 3) ? &fr_int8_channel : r->j->format;
+}
+
 /* s and way NULL: to the nearest. */
 static fr_status round_one(rounding *r, const quant_layer *now, sums *s, const fr_gptq_way *way,
                            int i, int linear, encoder_linear *out) {
     fr_tensor *w = param(r->j, now, linear, "weight"), *bias = param(r->j, now, linear, "bias");
     name_of(r->j, now->number, linear, "weight", out->name);
-    if (!fr_qlinear_takes(r->j->format->name, w->dim[0], w->dim[1])) return FR_OK;
-    FR_TRY(fr_quantized_new(r->j->format, w->dim[0], w->dim[1], &out->q));
+    const fr_qformat *f = format_of(r, linear);
+    if (!fr_qlinear_takes(f->name, w->dim[0], w->dim[1])) return FR_OK;
+    FR_TRY(fr_quantized_new(f, w->dim[0], w->dim[1], &out->q));
     const float *target = s ? s->lack[i] : w->data;
     fr_status st = choose_and_round(r, s, way, target, &out->q);
     if (!st) st = take(r, s, i, linear, target, w, bias, out);

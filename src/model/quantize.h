@@ -29,6 +29,7 @@ typedef struct fr_quantize_recipe {
     int head;           /* bits of the weight of the logits: 4, 8 or 16 */
     bool rotate, reorder, search, gptq;
     fr_keys keys;
+    bool mixed; /* encoders: what attention takes of tokens, and what it gives back, in 8 bits */
     double alpha, beta; /* smoothing of what flows into down; both 0: none */
 } fr_quantize_recipe;
 
