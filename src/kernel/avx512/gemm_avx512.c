@@ -4,6 +4,7 @@
 
 #include "kernel/avx512/turn.h"
 #include "kernel/kernel.h"
+#include "kernel/simd/by_rows.h"
 
 #define MR 14
 #define NR 32
@@ -73,22 +74,7 @@ INLINE void tile(const int rows, const bool bf16, size_t steps, const float *a, 
 
 INLINE void by_rows(int rows, const bool bf16, size_t steps, const void *a, const void *b, float *c,
                     size_t ldc, bool add) {
-    switch (rows) {
-    case 1: tile(1, bf16, steps, a, b, c, ldc, add); break;
-    case 2: tile(2, bf16, steps, a, b, c, ldc, add); break;
-    case 3: tile(3, bf16, steps, a, b, c, ldc, add); break;
-    case 4: tile(4, bf16, steps, a, b, c, ldc, add); break;
-    case 5: tile(5, bf16, steps, a, b, c, ldc, add); break;
-    case 6: tile(6, bf16, steps, a, b, c, ldc, add); break;
-    case 7: tile(7, bf16, steps, a, b, c, ldc, add); break;
-    case 8: tile(8, bf16, steps, a, b, c, ldc, add); break;
-    case 9: tile(9, bf16, steps, a, b, c, ldc, add); break;
-    case 10: tile(10, bf16, steps, a, b, c, ldc, add); break;
-    case 11: tile(11, bf16, steps, a, b, c, ldc, add); break;
-    case 12: tile(12, bf16, steps, a, b, c, ldc, add); break;
-    case 13: tile(13, bf16, steps, a, b, c, ldc, add); break;
-    default: tile(14, bf16, steps, a, b, c, ldc, add); break;
-    }
+    FR_BY_ROWS_14(rows, tile, bf16, steps, a, b, c, ldc, add);
 }
 
 static void gemm_f32_avx512(int rows, size_t steps, const void *a, const void *b, float *c,
@@ -128,22 +114,7 @@ INLINE void first(const int rows, size_t steps, const float *a, const float *b, 
 
 static void first_avx512(int rows, size_t steps, const float *a, const float *b, size_t ldb,
                          float *packed, float *c, size_t ldc, bool add) {
-    switch (rows) {
-    case 1: first(1, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 2: first(2, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 3: first(3, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 4: first(4, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 5: first(5, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 6: first(6, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 7: first(7, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 8: first(8, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 9: first(9, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 10: first(10, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 11: first(11, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 12: first(12, steps, a, b, ldb, packed, c, ldc, add); break;
-    case 13: first(13, steps, a, b, ldb, packed, c, ldc, add); break;
-    default: first(14, steps, a, b, ldb, packed, c, ldc, add); break;
-    }
+    FR_BY_ROWS_14(rows, first, steps, a, b, ldb, packed, c, ldc, add);
 }
 
 /* Up to 16 rows, their lanes p .. p+cols-1, to columns first .. first+lanes-1 of the panel. */

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernel/kernel.h"
+#include "kernel/simd/by_rows.h"
 
 #define MR 14
 #define NR 32
@@ -43,22 +44,7 @@ static inline __attribute__((always_inline)) void tile_bf16(const int rows, size
 
 static void gemm_bf16_avx512bf16(int rows, size_t steps, const void *a, const void *b, float *c,
                                  size_t ldc, bool add) {
-    switch (rows) {
-    case 1: tile_bf16(1, steps, a, b, c, ldc, add); break;
-    case 2: tile_bf16(2, steps, a, b, c, ldc, add); break;
-    case 3: tile_bf16(3, steps, a, b, c, ldc, add); break;
-    case 4: tile_bf16(4, steps, a, b, c, ldc, add); break;
-    case 5: tile_bf16(5, steps, a, b, c, ldc, add); break;
-    case 6: tile_bf16(6, steps, a, b, c, ldc, add); break;
-    case 7: tile_bf16(7, steps, a, b, c, ldc, add); break;
-    case 8: tile_bf16(8, steps, a, b, c, ldc, add); break;
-    case 9: tile_bf16(9, steps, a, b, c, ldc, add); break;
-    case 10: tile_bf16(10, steps, a, b, c, ldc, add); break;
-    case 11: tile_bf16(11, steps, a, b, c, ldc, add); break;
-    case 12: tile_bf16(12, steps, a, b, c, ldc, add); break;
-    case 13: tile_bf16(13, steps, a, b, c, ldc, add); break;
-    default: tile_bf16(14, steps, a, b, c, ldc, add); break;
-    }
+    FR_BY_ROWS_14(rows, tile_bf16, steps, a, b, c, ldc, add);
 }
 
 static inline __m512 widen(__m256i x) {

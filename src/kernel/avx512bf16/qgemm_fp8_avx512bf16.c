@@ -6,6 +6,7 @@
  * infinity count as the numbers that would follow the largest. */
 #include "kernel/avx512bf16/pair.h"
 #include "kernel/kernel.h"
+#include "kernel/simd/by_rows.h"
 
 #define MR 12
 #define NR 32
@@ -138,20 +139,7 @@ static inline __attribute__((always_inline)) void groups(const int rows, const f
 }
 
 static void tile_fp8(const fr_qtile *t) {
-    switch (t->rows) {
-    case 1: groups(1, t); break;
-    case 2: groups(2, t); break;
-    case 3: groups(3, t); break;
-    case 4: groups(4, t); break;
-    case 5: groups(5, t); break;
-    case 6: groups(6, t); break;
-    case 7: groups(7, t); break;
-    case 8: groups(8, t); break;
-    case 9: groups(9, t); break;
-    case 10: groups(10, t); break;
-    case 11: groups(11, t); break;
-    default: groups(12, t); break;
-    }
+    FR_BY_ROWS_12(t->rows, groups, t);
 }
 
 void fr_qgemm_fill_avx512bf16_fp8(fr_qgemm_kernels *out) {

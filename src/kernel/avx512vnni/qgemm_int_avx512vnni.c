@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include "kernel/kernel.h"
+#include "kernel/simd/by_rows.h"
 
 #define MR    12
 #define NR    32
@@ -238,20 +239,7 @@ INLINE void tile_of(int rows, fr_qkind kind, const fr_qtile *t) {
 }
 
 INLINE void by_rows(fr_qkind kind, const fr_qtile *t) {
-    switch (t->rows) {
-    case 1: tile_of(1, kind, t); break;
-    case 2: tile_of(2, kind, t); break;
-    case 3: tile_of(3, kind, t); break;
-    case 4: tile_of(4, kind, t); break;
-    case 5: tile_of(5, kind, t); break;
-    case 6: tile_of(6, kind, t); break;
-    case 7: tile_of(7, kind, t); break;
-    case 8: tile_of(8, kind, t); break;
-    case 9: tile_of(9, kind, t); break;
-    case 10: tile_of(10, kind, t); break;
-    case 11: tile_of(11, kind, t); break;
-    default: tile_of(12, kind, t); break;
-    }
+    FR_BY_ROWS_12(t->rows, tile_of, kind, t);
 }
 
 static void tile_w8a8(const fr_qtile *t) {
