@@ -51,7 +51,7 @@ if(NOT CMAKE_CROSSCOMPILING AND NOT CMAKE_C_FLAGS MATCHES "fsanitize")
            COMMAND ${CMAKE_SOURCE_DIR}/tests/python/check_kmeans.sh $<TARGET_FILE:frugal>)
   set_tests_properties(python/kmeans PROPERTIES SKIP_RETURN_CODE 77) # NumPy is not there
 endif()
-fr_check(model/minilm SECONDS 300
+fr_check(model/minilm SECONDS 600
          COMMAND ${CMAKE_SOURCE_DIR}/tests/model/check_minilm.sh $<TARGET_FILE:frugal_cli>)
 set_tests_properties(model/minilm PROPERTIES SKIP_RETURN_CODE 77) # no such weights here
 fr_check(cli/run SECONDS 60
