@@ -110,7 +110,7 @@ static void test_plain(void **state) {
         int64_t n, k, d;
         int iterations;
     } size[] = {{1, 1, 1, 3},     {17, 17, 2, 2},   {500, 7, 1, 9},     {700, 12, 3, 9},
-                {600, 20, 31, 5}, {300, 9, 513, 3}, {1300, 1200, 64, 2}};
+                {600, 20, 31, 5}, {300, 9, 513, 3}, {600, 500, 140, 1}};
     for (size_t i = 0; i < FR_COUNT(size); i++) {
         int64_t n = size[i].n, k = size[i].k, d = size[i].d;
         float *x = made_points(i % 2 ? MADE_RANDOM : MADE_CLUSTERED, n, d, 4);
@@ -172,7 +172,7 @@ static void test_products(void **state) {
 
 static void test_same_bits(void **state) {
     (void)state;
-    const struct { int64_t n, k, d; } size[] = {{5000, 20, 7}, {20000, 8, 2}, {9000, 900, 80}};
+    const struct { int64_t n, k, d; } size[] = {{5000, 20, 7}, {9000, 8, 2}, {2000, 700, 96}};
     for (size_t i = 0; i < FR_COUNT(size); i++) {
         int64_t n = size[i].n, k = size[i].k, d = size[i].d;
         float *x = made_points(MADE_CLUSTERED, n, d, 2);
