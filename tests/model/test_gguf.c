@@ -99,6 +99,29 @@ static void test_store(void **state) {
     fr_model_close(&m);
 }
 
+/* A table in blocks is looked up in them, tied or not; without the store it is floats. */
+static void test_table(void **state) {
+    (void)state;
+    static const char *const names[] = {"every_type", "llama3"};
+    for (int i = 0; i < 4; i++) {
+        char path[512];
+        fr_model m;
+        path_of(names[i / 2], path);
+        made_ok(fr_model_open(path, &m));
+        fr_graph *g = fr_graph_new();
+        fr_decoder_opts o = {.weights = FR_BF16, .store = i % 2 ? m.store : NULL};
+        fr_output(g, "loss", fr_decoder_loss(g, &m.decoder, &o, 1, 4));
+        int few = 0, floats = 0;
+        for (size_t n = 0; n < g->node_count; n++) {
+            few += g->nodes[n]->op == &fr_op_embedding_few;
+            floats += g->nodes[n]->op == &fr_op_embedding;
+        }
+        assert_true(few == i % 2 && floats == !few);
+        fr_graph_free(g);
+        fr_model_close(&m);
+    }
+}
+
 /* ---- files that are wrong ---- */
 
 /* The same golden file with some bytes replaced. */
@@ -196,7 +219,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),     cmocka_unit_test(test_experts),
         cmocka_unit_test(test_store),      cmocka_unit_test(test_refuse),
-        cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_vocabulary), cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, open_data, close_data);
 }
