@@ -1,13 +1,17 @@
-/* bounds_judge.c: whether bounds would pay. A few blocks of points are compared with all centroids; the last move of
+/* bounds_judge.c: whether bounds would pay. A few points are compared with all centroids; the last move of
  * the centroids then says of each of these points whether its bounds would have proven its label. What that saves is
  * set against what bounds cost, in rough nanoseconds: a wrong guess costs time, never a label. */
 #include "cluster/bounds_parts.h"
 
 #include <string.h>
 
-enum { SAMPLE_BLOCKS = 4 };
-/* Fewer points than these are done before a guess pays. */
-#define POINTS_LEAST (16 * SAMPLE_BLOCKS * FR_POINTS_BLOCK)
+enum {
+    PLACES = 4,            /* from which points are taken, */
+    SHARE = 1024,          /* one of so many at each, */
+    LEAST = 32,            /* at least; a guess need not be better than a few hundredths */
+    LOOKS = 64,            /* points whose groups are looked at */
+    POINTS_LEAST = 1 << 13 /* fewer are done before a guess pays */
+};
 
 typedef struct judge {
     fr_lloyd *l;
@@ -16,7 +20,8 @@ typedef struct judge {
     float *near, *score;
     double widest, wider; /* the longest move and the next */
     int64_t farthest;
-    int64_t points, hamerly, yinyang, looks; /* points; unsure of them; groups to look at */
+    int64_t points, hamerly;       /* unsure of the points */
+    int64_t asked, yinyang, looks; /* some of those; unsure of a group; groups to look at */
 } judge;
 
 static void steps(judge *j) {
@@ -52,12 +57,12 @@ static int64_t count_looks(judge *j, const fr_groups *g, const float *row, int32
     return looks;
 }
 
-static void judge_block(judge *j, const fr_groups *g, int64_t first) {
+static void judge_rows(judge *j, const fr_groups *g, int64_t first, int64_t n) {
     fr_lloyd *l = j->l;
     fr_worker *w = &l->workers[0];
     float best[FR_POINTS_BLOCK], second[FR_POINTS_BLOCK];
     fr_assigned found = {.label = w->label, .best = best, .second = second};
-    int64_t n = FR_MIN(FR_POINTS_BLOCK, l->n - first);
+    int64_t most = j->asked + LOOKS / PLACES;
     const float *rows = fr_points_rows(l->p, first, n, w->rows);
     fr_assign_rows(l->c, n, rows, w->assign, &found);
     for (int64_t i = 0; i < n; i++) {
@@ -71,7 +76,8 @@ static void judge_block(judge *j, const fr_groups *g, int64_t first) {
         j->points++;
         if (fr_sure(u, FR_MAX_OF(low, near), j->b.slack)) continue;
         j->hamerly++;
-        if (!g) continue;
+        if (!g || j->asked == most) continue;
+        j->asked++;
         int64_t looks = count_looks(j, g, row, a, u, square);
         j->yinyang += looks > 0;
         j->looks += looks;
@@ -83,8 +89,9 @@ static fr_kmeans_method cheapest(const judge *j, bool yinyang) {
     double all = k * (0.018 * d + 0.12);
     double hamerly = 9 + (double)j->hamerly / points * (40 + 0.4 * d + 1.4 * all);
     double groups = ceil(k / FR_GROUP);
-    double ying = 12 + groups + (double)j->yinyang / points * (40 + 0.4 * d + 5 * groups) +
-                  (double)j->looks / points * (80 + FR_GROUP * 0.05 * d);
+    double unsure = (double)j->hamerly / points / (double)FR_MAX_OF(j->asked, 1);
+    double ying = 12 + groups + unsure * (double)j->yinyang * (40 + 0.4 * d + 5 * groups) +
+                  unsure * (double)j->looks * (80 + FR_GROUP * 0.05 * d);
     if (!yinyang) ying = all;
     if (FR_MIN(hamerly, ying) > 0.7 * all) return FR_KMEANS_LLOYD;
     return hamerly <= 1.2 * ying ? FR_KMEANS_HAMERLY : FR_KMEANS_YINYANG;
@@ -110,10 +117,9 @@ fr_status fr_bounds_judge(fr_lloyd *l, fr_kmeans_method *out) {
         fr_bounds_place(&j.b, l->before, (double)l->p->largest_square);
         fr_bounds_near(&j.b, l, l->before, j.near);
         steps(&j);
-        int64_t blocks = l->n / FR_POINTS_BLOCK;
-        for (int64_t i = 0; i < SAMPLE_BLOCKS; i++)
-            judge_block(&j, yinyang ? &g : NULL,
-                        (2 * i + 1) * blocks / (2 * SAMPLE_BLOCKS) * FR_POINTS_BLOCK);
+        int64_t rows = FR_MIN(FR_MAX_OF(l->n / SHARE, LEAST), FR_POINTS_BLOCK);
+        for (int64_t i = 0; i < PLACES; i++)
+            judge_rows(&j, yinyang ? &g : NULL, (2 * i + 1) * (l->n / (2 * PLACES)), rows);
         *out = cheapest(&j, yinyang);
     }
     fr_groups_free(&g);

@@ -108,7 +108,7 @@ static fr_status choose(fr_lloyd *l, chooser *ch, int64_t products) {
     ch->next_try = done;
     if (method == FR_KMEANS_LLOYD) {
         ch->next_try = done + ch->wait;
-        ch->wait++;
+        ch->wait += ch->wait / 2 + 1;
     }
     return method == FR_KMEANS_LLOYD ? FR_OK : use_bounds(l, method);
 }

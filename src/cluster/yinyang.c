@@ -20,16 +20,19 @@ static int by_value(const void *x, const void *y) {
 }
 
 static int64_t widest(const float *centroid, const int32_t *order, int64_t n, int64_t width) {
-    double most = -1;
+    enum { TOGETHER = 16 }; /* coordinates of a line */
+    double most = -1, sum[TOGETHER], squares[TOGETHER];
     int64_t best = 0;
     for (int64_t d = 0; d < width; d++) {
-        double sum = 0, squares = 0;
-        for (int64_t i = 0; i < n; i++) {
-            double v = (double)centroid[order[i] * width + d];
-            sum += v;
-            squares += v * v;
-        }
-        double spread = squares - sum * sum / (double)n;
+        int64_t at = d % TOGETHER, count = FR_MIN(width - d, TOGETHER);
+        if (!at) memset(sum, 0, sizeof sum), memset(squares, 0, sizeof squares);
+        for (int64_t i = 0; !at && i < n; i++)
+            for (int64_t e = 0; e < count; e++) {
+                double v = (double)centroid[order[i] * width + d + e];
+                sum[e] += v;
+                squares[e] += v * v;
+            }
+        double spread = squares[at] - sum[at] * sum[at] / (double)n;
         if (spread > most) most = spread, best = d;
     }
     return best;
