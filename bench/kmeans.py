@@ -357,7 +357,7 @@ def outofcore_worker(group, path, n, d, k, iterations, allowed):
             io[when] = int(dict(line.split(":") for line in f)["read_bytes"])
         if when == 0:
             begin = time.perf_counter()
-            c, l, _ = ours(x, start, iterations, memory=allowed * 3 // 4 or None, out_of_core=bool(allowed))
+            c, l, _ = ours(x, start, iterations, memory=allowed // 2 or None, out_of_core=bool(allowed))
             seconds = time.perf_counter() - begin
     print(seconds, io[1] - io[0], zlib.crc32(c.tobytes() + l.tobytes()))
 
