@@ -8,8 +8,9 @@
 #include "kernel/kernel.h"
 #include "kernel/simd/by_rows.h"
 
-#define MR 12
-#define NR 32
+#define INLINE static inline __attribute__((always_inline))
+#define MR     12
+#define NR     32
 /* As in qgemm_w4a16_avx512bf16.c. */
 #define FAR_AHEAD    (160 << 10)
 #define AHEAD        1024
@@ -55,91 +56,92 @@ static inline __m512bh decode_all(const kind *f, const char *b, int odd) {
     return (__m512bh)_mm512_mask_mov_epi16((__m512i)decode(f, x, odd), small, by_table);
 }
 
-/* One group. Few rows have a second set of sums, for the second pair of every four k, so that no sum waits
- * for the one before. */
-static inline __attribute__((always_inline)) void group(const int rows, const kind *f,
-                                                        const fr_qtile *t, int64_t g) {
-    const bool two = rows <= 3, ahead = rows <= 8;
-    const size_t lda = t->lda;
-    const char *a = (const char *)t->a + (size_t)(g * t->panel->group) * 2;
-    const char *b = fr_qpanel_codes(t->panel, t->b, g);
-    const char *end = b + t->panel->code_bytes;
-    const float *scale = (const float *)((const char *)t->b + t->panel->scales) + g * NR;
+/* s += 4 k. */
+INLINE void four_k(const int rows, const kind *f, const char *b, const char *a, size_t lda,
+                   __m512 s[][2]) {
     const __m512i exponent = _mm512_set1_epi8(f->exponent);
-    __m512 s[MR][2], s2[3][2];
-    for (int i = 0; i < rows; i++) {
-        s[i][0] = s[i][1] = _mm512_setzero_ps();
-        if (two) s2[i][0] = s2[i][1] = _mm512_setzero_ps();
+    __m512i x0 = _mm512_load_si512(b), x1 = _mm512_load_si512(b + 64);
+    __m512bh w[2][2] = {{decode(f, x0, 0), decode(f, x1, 0)}, {decode(f, x0, 1), decode(f, x1, 1)}};
+    bool small = !_kortestz_mask64_u8(_mm512_testn_epi8_mask(x0, exponent),
+                                      _mm512_testn_epi8_mask(x1, exponent));
+    if (__builtin_expect(small, 0)) {
+        w[0][0] = decode_all(f, b, 0), w[0][1] = decode_all(f, b + 64, 0);
+        w[1][0] = decode_all(f, b, 1), w[1][1] = decode_all(f, b + 64, 1);
     }
-    if (ahead) {
-        _mm_prefetch((const char *)(scale + AHEAD_GROUPS * NR), _MM_HINT_T0);
-        _mm_prefetch((const char *)(scale + AHEAD_GROUPS * NR + 16), _MM_HINT_T0);
-    }
-    for (; b < end; b += 128, a += 8) {
+#pragma GCC unroll 2
+    for (int p = 0; p < 2; p++)
+        for (int i = 0; i < rows; i++) {
+            __m512bh v = spread_pair(a + (size_t)i * lda + 4 * p);
+            s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w[p][0]);
+            s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w[p][1]);
+        }
+}
+
+/* `many` groups from g, in the order of k. */
+INLINE void some_groups(const int rows, const int many, const kind *f, const fr_qtile *t,
+                        int64_t g) {
+    const bool ahead = rows <= 8;
+    const size_t lda = t->lda, bytes = t->panel->code_bytes, a_bytes = (size_t)t->panel->group * 2;
+    const char *a = (const char *)t->a + (size_t)g * a_bytes;
+    const char *b = fr_qpanel_codes(t->panel, t->b, g), *end = b + bytes;
+    const float *scale = (const float *)((const char *)t->b + t->panel->scales) + g * NR;
+    const size_t near = many > 1 ? (size_t)many * bytes : AHEAD; /* where these are done */
+    __m512 s[2][MR][2];
+#pragma GCC unroll 2
+    for (int c = 0; c < many; c++) {
+        for (int i = 0; i < rows; i++) s[c][i][0] = s[c][i][1] = _mm512_setzero_ps();
         if (ahead) {
-            _mm_prefetch(b + FAR_AHEAD, _MM_HINT_T1);
-            _mm_prefetch(b + FAR_AHEAD + 64, _MM_HINT_T1);
-            _mm_prefetch(b + AHEAD, _MM_HINT_T0);
-            _mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);
-        }
-        __m512i x0 = _mm512_load_si512(b), x1 = _mm512_load_si512(b + 64);
-        __m512bh w0 = decode(f, x0, 0), w1 = decode(f, x1, 0);
-        __m512bh w2 = decode(f, x0, 1), w3 = decode(f, x1, 1);
-        bool small = !_kortestz_mask64_u8(_mm512_testn_epi8_mask(x0, exponent),
-                                          _mm512_testn_epi8_mask(x1, exponent));
-        if (__builtin_expect(small, 0)) {
-            w0 = decode_all(f, b, 0), w1 = decode_all(f, b + 64, 0);
-            w2 = decode_all(f, b, 1), w3 = decode_all(f, b + 64, 1);
-        }
-        for (int i = 0; i < rows; i++) {
-            __m512bh v = spread_pair(a + (size_t)i * lda);
-            s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w0);
-            s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w1);
-        }
-        for (int i = 0; i < rows; i++) {
-            __m512bh v = spread_pair(a + (size_t)i * lda + 4);
-            if (two) {
-                s2[i][0] = _mm512_dpbf16_ps(s2[i][0], v, w2);
-                s2[i][1] = _mm512_dpbf16_ps(s2[i][1], v, w3);
-            } else {
-                s[i][0] = _mm512_dpbf16_ps(s[i][0], v, w2);
-                s[i][1] = _mm512_dpbf16_ps(s[i][1], v, w3);
-            }
+            const char *next = (const char *)(scale + (c + AHEAD_GROUPS) * NR);
+            _mm_prefetch(next, _MM_HINT_T0);
+            _mm_prefetch(next + 64, _MM_HINT_T0);
         }
     }
-    const __m512 by0 = _mm512_mul_ps(_mm512_load_ps(scale), _mm512_set1_ps(f->scale));
-    const __m512 by1 = _mm512_mul_ps(_mm512_load_ps(scale + 16), _mm512_set1_ps(f->scale));
-    const char *row_scale = (const char *)t->a + t->row->scales + 4 * g;
-    float *sum = t->sum;
-    for (int i = 0; i < rows; i++, sum += t->lds) {
-        __m512 by = _mm512_set1_ps(*(const float *)(row_scale + (size_t)i * lda));
-        if (two) {
-            s[i][0] = _mm512_add_ps(s[i][0], s2[i][0]);
-            s[i][1] = _mm512_add_ps(s[i][1], s2[i][1]);
+    for (; b < end; b += 128, a += 8)
+#pragma GCC unroll 2
+        for (int c = 0; c < many; c++) {
+            const char *codes = b + (size_t)c * bytes;
+            if (ahead) {
+                _mm_prefetch(codes + FAR_AHEAD, _MM_HINT_T1);
+                _mm_prefetch(codes + FAR_AHEAD + 64, _MM_HINT_T1);
+                _mm_prefetch(codes + near, _MM_HINT_T0);
+                _mm_prefetch(codes + near + 64, _MM_HINT_T0);
+            }
+            four_k(rows, f, codes, a + (size_t)c * a_bytes, lda, s[c]);
         }
-        s[i][0] = _mm512_fmadd_ps(s[i][0], _mm512_mul_ps(by, by0), _mm512_load_ps(sum));
-        s[i][1] = _mm512_fmadd_ps(s[i][1], _mm512_mul_ps(by, by1), _mm512_load_ps(sum + 16));
-        _mm512_store_ps(sum, s[i][0]);
-        _mm512_store_ps(sum + 16, s[i][1]);
+    const char *row_scale = (const char *)t->a + t->row->scales + 4 * g;
+#pragma GCC unroll 2
+    for (int c = 0; c < many; c++, scale += NR, row_scale += 4) {
+        const __m512 by0 = _mm512_mul_ps(_mm512_load_ps(scale), _mm512_set1_ps(f->scale));
+        const __m512 by1 = _mm512_mul_ps(_mm512_load_ps(scale + 16), _mm512_set1_ps(f->scale));
+        float *sum = t->sum;
+        for (int i = 0; i < rows; i++, sum += t->lds) {
+            __m512 by = _mm512_set1_ps(*(const float *)(row_scale + (size_t)i * lda));
+            __m512 y0 = _mm512_load_ps(sum), y1 = _mm512_load_ps(sum + 16);
+            _mm512_store_ps(sum, _mm512_fmadd_ps(s[c][i][0], _mm512_mul_ps(by, by0), y0));
+            _mm512_store_ps(sum + 16, _mm512_fmadd_ps(s[c][i][1], _mm512_mul_ps(by, by1), y1));
+        }
     }
 }
 
-static inline __attribute__((always_inline)) void groups(const int rows, const fr_qtile *t) {
+/* As in qgemm_w4a16_avx512bf16.c: one chain a group and column, few rows by several groups at once. */
+INLINE void groups(const int rows, const kind *f, const fr_qtile *t) {
+    const int many = rows <= 3 ? 2 : 1;
+    int64_t g = t->g0, end = t->g0 + t->groups;
     float *sum = t->sum;
     for (int i = 0; i < rows && !t->add; i++, sum += t->lds) {
         _mm512_store_ps(sum, _mm512_setzero_ps());
         _mm512_store_ps(sum + 16, _mm512_setzero_ps());
     }
-    for (int64_t g = t->g0; g < t->g0 + t->groups; g++) {
-        if (t->panel->e5m2)
-            group(rows, &e5m2, t, g);
-        else
-            group(rows, &e4m3, t, g);
-    }
+    for (; g + many <= end; g += many) some_groups(rows, many, f, t, g);
+    if (many > 1)
+        for (; g < end; g++) some_groups(rows, 1, f, t, g);
 }
 
 static void tile_fp8(const fr_qtile *t) {
-    FR_BY_ROWS_12(t->rows, groups, t);
+    if (t->panel->e5m2)
+        FR_BY_ROWS_12(t->rows, groups, &e5m2, t);
+    else
+        FR_BY_ROWS_12(t->rows, groups, &e4m3, t);
 }
 
 void fr_qgemm_fill_avx512bf16_fp8(fr_qgemm_kernels *out) {
