@@ -109,7 +109,7 @@ static void test_plain(void **state) {
     const struct {
         int64_t n, k, d;
         int iterations;
-    } size[] = {{1, 1, 1, 3},     {17, 17, 2, 2},   {500, 7, 1, 9},     {700, 12, 3, 9},
+    } size[] = {{1, 1, 1, 3},     {17, 17, 2, 2},   {500, 7, 1, 9},    {700, 12, 3, 9},
                 {600, 20, 31, 5}, {300, 9, 513, 3}, {600, 500, 140, 1}};
     for (size_t i = 0; i < FR_COUNT(size); i++) {
         int64_t n = size[i].n, k = size[i].k, d = size[i].d;
