@@ -336,18 +336,22 @@ static void test_threads(void **state) {
 
 /* A row does not depend on how many rows there are. */
 static void rows_alone(void) {
-    product p = make((shape){37, 70, 600}, FR_F32, FR_F32, false, true, BIAS, FR_FN_NONE, draw);
-    char *all = run(&p, NULL, false);
-    for (int i = 0; i < 37; i++) {
-        product one = p;
-        one.g.m = 1;
-        one.g.a = (const float *)p.g.a + i * p.g.lda;
-        char *row = run(&one, NULL, false);
-        assert_memory_equal(row + 4, all + 4 + (size_t)i * 70 * 4, 70 * 4);
-        free(row);
+    for (int types = 0; types < 3; types++) { /* all f32; b in bf16; both */
+        fr_dtype ta = types == 2 ? FR_BF16 : FR_F32, tb = types ? FR_BF16 : FR_F32;
+        product p = make((shape){40, 70, 1500}, ta, tb, false, true, BIAS, FR_FN_NONE, draw);
+        char *all = run(&p, NULL, false);
+        for (int m = 1; m <= 14; m++)
+            for (int i = 40 - (m == 1 ? 14 : m); i <= 40 - m; i++) {
+                product some = p;
+                some.g.m = m;
+                some.g.a = (const char *)p.g.a + (size_t)(i * p.g.lda) * (ta == FR_BF16 ? 2 : 4);
+                char *rows = run(&some, NULL, m % 2);
+                assert_memory_equal(rows + 4, all + 4 + (size_t)i * 70 * 4, (size_t)m * 70 * 4);
+                free(rows);
+            }
+        free(all);
+        drop(&p);
     }
-    free(all);
-    drop(&p);
 }
 static void test_rows_alone(void **state) {
     (void)state;

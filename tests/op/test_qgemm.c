@@ -326,6 +326,44 @@ static void test_chunks(void **state) {
     }
 }
 
+/* A row of a product has the same bits whatever the number of rows beside it. */
+static void rows_alone(void *arg) {
+    ask a = *(const ask *)arg;
+    makings s = make(&a);
+    size_t bytes, row = (size_t)a.n * 4;
+    char *all = result(&s, NULL, &bytes);
+    for (int64_t m = 1; m <= 14; m++)
+        for (int64_t at = a.m - (m == 1 ? 14 : m); at <= a.m - m; at++) {
+            makings some = s;
+            some.a.m = m;
+            some.x += at * a.k, some.records += (size_t)at * s.row.bytes, some.low += at * a.rank;
+            char *got = result(&some, NULL, &bytes);
+            if (memcmp(got, all + (size_t)at * row, bytes))
+                fail_msg("%s: %s from %s, %d of %d rows have other bits than among all",
+                         fr_kernel()->name, a.pair.format->name, a.floats ? "floats" : "records",
+                         (int)m, (int)a.m);
+            fr_free(got);
+        }
+    fr_free(all);
+    drop(&s);
+}
+
+static void test_rows_alone(void **state) {
+    (void)state;
+    static const fr_qformat *const blocks[] = {&fr_q4_0, &fr_q4_1, &fr_q5_0, &fr_q5_1,
+                                               &fr_q8_0, &fr_q4_k, &fr_q5_k, &fr_q6_k};
+    for (size_t p = 0; p < qgemm_pair_count + FR_COUNT(blocks); p++)
+        for (int floats = 0; floats < 2; floats++) {
+            ask a = {.m = 40, .n = 40, .k = 512, .type = FR_F32, .floats = floats, .bias = true};
+            a.rank = floats ? 16 : 0;
+            if (p < qgemm_pair_count)
+                a.pair = qgemm_pairs[p];
+            else
+                a.pair = (qgemm_pair){blocks[p - qgemm_pair_count], FR_ROWS_BF16, false};
+            op_each_table(rows_alone, &a);
+        }
+}
+
 /* The next records are those of the result as floats. */
 static void test_next(void **state) {
     (void)state;
@@ -418,7 +456,7 @@ int main(void) {
         cmocka_unit_test(test_tables),       cmocka_unit_test(test_threads),
         cmocka_unit_test(test_chunks),       cmocka_unit_test(test_next),
         cmocka_unit_test(test_pack_threads), cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_rows_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* test_generate_same.c: what comes out of a sequence has the same bits alone and in any batch, for any pieces in which
  * its prompt is read, any number of threads, forked or not, and with drafts of either kind; with weights in f32 and
- * in 4 bits with rows in 8. */
+ * in 4 bits, with rows in 8 and in bf16. */
 #include <math.h>
 
 #include "../made_model.h"
@@ -12,7 +12,7 @@ enum { VOCAB = 90, CONTEXT = 400, WIDTH = 128 };
 
 /* ---- random models in folders ---- */
 
-enum { FLOATS, BITS, OTHER, MODELS }; /* OTHER: one layer, other weights, the same tokens */
+enum { FLOATS, BITS, GROUPS, OTHER, MODELS }; /* OTHER: one layer, other weights, the same tokens */
 
 static char root[] = "/tmp/frugal-same-XXXXXX";
 static fr_model models[MODELS];
@@ -37,8 +37,8 @@ static void write_floats(const char *dir, int layers, uint64_t seed, int64_t win
     make_model(dir, &m, seed, 0.15f);
 }
 
-/* The linears of a model rounded to W4A8 in groups of 128. */
-static void write_bits(const fr_model *from, const char *dir) {
+/* The linears of a model rounded to a format. */
+static void write_bits(const fr_model *from, const char *format, const char *dir) {
     fr_arena *arena = fr_arena_new();
     size_t n = fr_store_count(from->store), count = 0, metas = 0;
     fr_named_tensor *list = fr_arena_alloc(arena, n * FR_PARTS * sizeof *list);
@@ -53,7 +53,7 @@ static void write_bits(const fr_model *from, const char *dir) {
         }
         float *x = fr_alloc_array(FR_MEM_OTHER, (size_t)fr_values(t), sizeof *x);
         ok(fr_tensor_to_f32(t, x));
-        ok(fr_quantize(fr_format_find("qoq-g128"), NULL, x, t->dim[0], t->dim[1], &q[i]));
+        ok(fr_quantize(fr_format_find(format), NULL, x, t->dim[0], t->dim[1], &q[i]));
         ok(fr_quantized_list(&q[i], name, arena, list, &count, meta, &metas));
         fr_free(x);
     }
@@ -328,7 +328,7 @@ static void step(fr_engine *e, int32_t s, const int32_t *ids, int64_t n, bool ma
 /* Forks, cuts and pieces: the logits are those of a sequence that was fed the same tokens at once. */
 static void test_fork(void **state) {
     (void)state;
-    for (int which = FLOATS; which <= BITS; which++) {
+    for (int which = FLOATS; which <= GROUPS; which++) {
         fr_engine *e = open_engine(which, 0);
         fr_tokens t = made_prompt(VOCAB, 1, 200), u = made_prompt(VOCAB, 2, 200);
         float x[VOCAB], y[VOCAB];
@@ -396,8 +396,10 @@ static int make(void **state) {
     write_floats(path[FLOATS], 2, 7, 0);
     write_floats(path[OTHER], 1, 9, 0);
     ok(fr_model_open(path[FLOATS], &models[FLOATS]));
-    write_bits(&models[FLOATS], path[BITS]);
+    write_bits(&models[FLOATS], "qoq-g128", path[BITS]);
     ok(fr_model_open(path[BITS], &models[BITS]));
+    write_bits(&models[FLOATS], "int4-g128", path[GROUPS]);
+    ok(fr_model_open(path[GROUPS], &models[GROUPS]));
     ok(fr_model_open(path[OTHER], &models[OTHER]));
     return 0;
 }
