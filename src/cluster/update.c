@@ -6,14 +6,22 @@
 #include <math.h>
 #include <string.h>
 
-/* Striped up to so many values in all sums: 512 KiB, a core's own cache. */
-#define STRIPED_MOST ((int64_t)65536)
+/* Striped up to so many values in all sums: 512 KiB, half of a core's own cache. */
+#define STRIPED_MOST ((int64_t)131072)
+/* Floats add up at most FLUSH_ROWS + PIECE_ROWS rows before their sum goes to doubles. */
+#define FLUSH_ROWS 64
+#define PIECE_ROWS 128
+/* Weights of which floats of sums of products lose nothing; others are left to the doubles of the sorted way. */
+#define WEIGHT_LEAST 0x1p-24f
+#define WEIGHT_MOST  0x1p24f
 /* Below so many products of all points with all centroids nobody waits for a second thread. */
 #define SMALL_PRODUCTS ((int64_t)1 << 26)
-#define STRIPES_LEAST  16
-#define STRIPES_MANY   48
-#define WAVE_STRIPES   1024
-#define WAVE_BYTES     ((int64_t)4 << 20)
+/* What a thread adds up of all stripes of a wave at once: it stays in the nearest cache. */
+#define MERGE_VALUES  2048
+#define STRIPES_LEAST 16
+#define STRIPES_MANY  48
+#define WAVE_STRIPES  1024
+#define WAVE_BYTES    ((int64_t)16 << 20)
 /* Sorted: rows of a wave that should still lie in the cache that all cores share. */
 #define SORTED_BYTES ((int64_t)16 << 20)
 #define SORTED_MOST  ((int64_t)1 << 20)
@@ -51,10 +59,13 @@ struct fr_adder {
     fr_sums *to;
     int64_t k, width, item, wave; /* rows of an item and of a wave */
     bool striped;
-    /* Striped: the sums of each stripe of a wave, and the first row of the wave's first stripe. */
-    int64_t stripes, wave_first;
-    double *sum, *weight;
-    int64_t *size;
+    /* Striped: the sums of each stripe of a wave in floats, and the first row of the wave's first stripe. Behind the
+     * sums of its clusters a stripe has room for those that were full: flushed of them, sums of clusters full[]. */
+    int64_t stripes, wave_first, room;
+    float *sum;
+    double *weight;
+    int64_t *size, *flushed;
+    int32_t *full;
     /* Sorted: labels of a wave by chunk, counted; rows in the order of their labels. */
     int64_t chunk;
     int32_t *order;
@@ -80,23 +91,39 @@ static int64_t stripe_rows(int64_t n, int64_t k, int64_t width) {
     return rows;
 }
 
-static bool choose_striped(int64_t n, int64_t k, int64_t width) {
-    if (k > STRIPED_MOST || k * width > STRIPED_MOST) return false;
+static bool tame_weights(const fr_points *p) {
+    bool tame = true;
+    for (int64_t i = 0; p->weights && i < p->rows; i++) {
+        float w = p->weights[i];
+        tame &= (w == 0) | ((w >= WEIGHT_LEAST) & (w <= WEIGHT_MOST));
+    }
+    return tame;
+}
+
+static bool choose_striped(const fr_points *p, int64_t k) {
+    int64_t n = p->rows, width = p->width;
+    if (k > STRIPED_MOST || k * width > STRIPED_MOST || !tame_weights(p)) return false;
     if (n / stripe_rows(n, k, width) >= STRIPES_LEAST) return true;
     return (double)n * (double)k * (double)width <= (double)SMALL_PRODUCTS;
 }
 
 static fr_status new_striped(fr_adder *a, int64_t memory) {
-    int64_t each = a->k * (a->width + 2) * 8;
+    a->room = a->item / FLUSH_ROWS;
+    int64_t rows = a->k + a->room;
+    int64_t each = rows * a->width * 4 + a->k * 16 + a->room * 4 + 8;
     int64_t all = (a->p->rows + a->item - 1) / a->item;
-    int64_t most = FR_MIN(WAVE_BYTES, memory / 4) / each;
-    a->stripes = FR_MAX_OF(1, FR_MIN(FR_MIN(most, WAVE_STRIPES), all));
+    int64_t most = FR_MIN(FR_MIN(WAVE_BYTES, memory / 4) / each, WAVE_STRIPES);
+    int64_t waves = (all - 1) / FR_MAX_OF(1, most) + 1; /* of about the same size */
+    a->stripes = FR_MAX_OF(1, FR_MIN(most, (all + waves - 1) / waves));
     a->wave = a->stripes * a->item;
     size_t clusters = (size_t)(a->stripes * a->k);
-    a->sum = fr_alloc_array(FR_MEM_OTHER, clusters, (size_t)a->width * sizeof *a->sum);
+    a->sum = fr_alloc_array(FR_MEM_OTHER, (size_t)(a->stripes * rows),
+                            (size_t)a->width * sizeof *a->sum);
+    a->full = fr_alloc_array(FR_MEM_OTHER, (size_t)a->stripes, (size_t)a->room * sizeof *a->full);
+    a->flushed = fr_alloc_array(FR_MEM_OTHER, (size_t)a->stripes, sizeof *a->flushed);
     a->weight = fr_alloc_array(FR_MEM_OTHER, clusters, sizeof *a->weight);
     a->size = fr_alloc_array(FR_MEM_OTHER, clusters, sizeof *a->size);
-    return a->sum && a->weight && a->size ? FR_OK : FR_NOMEM;
+    return a->sum && a->full && a->flushed && a->weight && a->size ? FR_OK : FR_NOMEM;
 }
 
 static fr_status new_sorted(fr_adder *a, int64_t memory) {
@@ -118,7 +145,7 @@ fr_status fr_adder_new(const fr_points *p, int64_t k, int64_t memory, int thread
     fr_adder *a = fr_alloc(FR_MEM_OTHER, sizeof *a);
     if (!a) return FR_NOMEM;
     *a = (fr_adder){.p = p, .k = k, .width = p->width, .threads = threads};
-    a->striped = choose_striped(p->rows, k, p->width);
+    a->striped = choose_striped(p, k);
     a->item = a->striped ? stripe_rows(p->rows, k, p->width) : FR_POINTS_BLOCK;
     fr_status st = a->striped ? new_striped(a, memory) : new_sorted(a, memory);
     if (st) {
@@ -131,7 +158,8 @@ fr_status fr_adder_new(const fr_points *p, int64_t k, int64_t memory, int thread
 
 void fr_adder_free(fr_adder *a) {
     if (!a) return;
-    void *all[] = {a->sum, a->weight, a->size, a->order, a->count, a->offset, a->row};
+    void *all[] = {a->sum,   a->weight, a->size,   a->full, a->flushed,
+                   a->order, a->count,  a->offset, a->row};
     for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
     fr_free(a);
 }
@@ -158,43 +186,71 @@ int64_t fr_adder_wave(const fr_adder *a, int64_t first, int64_t end) {
 
 /* ---- striped ---- */
 
+static float *stripe_sums(const fr_adder *a, int64_t stripe) {
+    return a->sum + stripe * (a->k + a->room) * a->width;
+}
+
+/* The sum of a cluster of a stripe is set aside and begins anew. */
+static void flush_sum(fr_adder *a, int64_t stripe, int32_t cluster) {
+    float *sums = stripe_sums(a, stripe), *sum = sums + cluster * a->width;
+    size_t bytes = (size_t)a->width * sizeof *sum;
+    int64_t at = a->flushed[stripe]++;
+    a->full[stripe * a->room + at] = cluster;
+    memcpy(sums + (a->k + at) * a->width, sum, bytes);
+    memset(sum, 0, bytes);
+}
+
 void fr_adder_block(fr_adder *a, int64_t first, int64_t count, const float *rows,
                     const int32_t *label) {
     int64_t stripe = (first - a->wave_first) / a->item, k = a->k;
-    double *sum = a->sum + stripe * k * a->width, *weight = a->weight + stripe * k;
+    float *sum = stripe_sums(a, stripe);
+    double *weight = a->weight + stripe * k;
     int64_t *size = a->size + stripe * k;
     const float *w = a->p->weights ? a->p->weights + first : NULL;
     if (first % a->item == 0) {
         memset(sum, 0, (size_t)(k * a->width) * sizeof *sum);
         memset(weight, 0, (size_t)k * sizeof *weight);
         memset(size, 0, (size_t)k * sizeof *size);
+        a->flushed[stripe] = 0;
     }
-    fr_kernel()->cluster.add(rows, label, w, (size_t)count, (size_t)a->width, sum);
-    for (int64_t i = 0; i < count; i++) size[label[i]]++;
+    for (int64_t at = 0, n; at < count; at += n) {
+        n = FR_MIN(PIECE_ROWS, count - at);
+        fr_kernel()->cluster.add(rows + at * a->width, label + at, w ? w + at : NULL, (size_t)n,
+                                 (size_t)a->width, sum);
+        for (int64_t i = at; i < at + n; i++)
+            if (++size[label[i]] % FLUSH_ROWS == 0) flush_sum(a, stripe, label[i]);
+    }
     for (int64_t i = 0; w && i < count; i++) weight[label[i]] += (double)w[i];
+}
+
+static void add_floats(const float *from, int64_t n, double *to) {
+    fr_kernel()->cluster.add_listed(from, &(int32_t){0}, NULL, 1, (size_t)n, to);
 }
 
 static void merge_range(void *arg, size_t start, size_t end) {
     fr_adder *a = arg;
-    size_t all = (size_t)(a->k * a->width);
-    int64_t used = (a->rows + a->item - 1) / a->item;
-    double *to = a->to->sum;
+    int64_t used = (a->rows + a->item - 1) / a->item, width = a->width, first = (int64_t)start,
+            last = (int64_t)end;
     for (int64_t s = 0; s < used; s++) {
-        const double *from = a->sum + (size_t)s * all;
-        for (size_t i = start; i < end; i++) to[i] += from[i];
-    }
-}
-
-static void merge_stripes(fr_adder *a, int64_t end, fr_pool *pool) {
-    a->rows = end - a->wave_first;
-    fr_pool_range(pool, (size_t)(a->k * a->width), 4096, merge_range, a);
-    int64_t used = (a->rows + a->item - 1) / a->item;
-    for (int64_t s = 0; s < used; s++)
-        for (int64_t j = 0; j < a->k; j++) {
+        const float *from = stripe_sums(a, s);
+        const int32_t *full = a->full + s * a->room;
+        add_floats(from + first * width, (last - first) * width, a->to->sum + first * width);
+        for (int64_t i = 0; i < a->flushed[s]; i++)
+            if (full[i] >= first && full[i] < last)
+                add_floats(from + (a->k + i) * width, width, a->to->sum + full[i] * width);
+        for (int64_t j = first; j < last; j++) {
             int64_t size = a->size[s * a->k + j];
             a->to->size[j] += size;
             a->to->weight[j] += a->p->weights ? a->weight[s * a->k + j] : (double)size;
         }
+    }
+}
+
+/* Whoever has some clusters adds the stripes up for them, in the order of the stripes. */
+static void merge_stripes(fr_adder *a, int64_t end, fr_pool *pool) {
+    a->rows = end - a->wave_first;
+    int64_t clusters = FR_MAX_OF(1, MERGE_VALUES / a->width);
+    fr_pool_range(pool, (size_t)a->k, (size_t)clusters, merge_range, a);
     a->wave_first = end;
 }
 
@@ -241,7 +297,7 @@ static void add_cluster(fr_adder *a, int64_t j, const float *dense, float *row) 
     } else {
         for (int64_t i = 0; i < n; i++) {
             fr_points_row(a->p, a->first + order[i], row);
-            k->add(row, &zero, w ? w + order[i] : NULL, 1, (size_t)width, sum);
+            k->add_listed(row, &zero, w ? w + order[i] : NULL, 1, (size_t)width, sum);
         }
     }
     a->to->size[j] += n;

@@ -2,17 +2,18 @@
  * squared distances, and the bounds that save comparisons.
  *
  * Rows are dense f32. All results are the same bits in every table: additions have one order, products of two floats
- * are exact in doubles. The reference in ref/cluster_ref.c states each in plain C. */
+ * are exact in doubles or rounded before they are added. The reference in ref/cluster_ref.c states each in plain C. */
 #ifndef FR_KERNEL_CLUSTER_H
 #define FR_KERNEL_CLUSTER_H
 
 #include <frugal/types.h>
 
 typedef struct fr_cluster_kernels {
-    /* sum[label[i]] += weight[i] row[i], for i = 0, 1 ...; rows and sums of `width`; weight NULL: 1 */
+    /* sum[label[i]] += weight[i] row[i], for i = 0, 1 ...; rows and sums of `width`; weight NULL: 1. In floats: the
+     * product is rounded, then the sum. */
     void (*add)(const float *rows, const int32_t *label, const float *weight, size_t count,
-                size_t width, double *sum);
-    /* sum += weight[i] row[i] for i = order[0], order[1] ... */
+                size_t width, float *sum);
+    /* sum += weight[i] row[i] for i = order[0], order[1] ..., in doubles */
     void (*add_listed)(const float *rows, const int32_t *order, const float *weight, size_t count,
                        size_t width, double *sum);
     /* The sum of (x - c)^2, and of x^2. Value i is added in lane i mod 8; lanes in pairs 4, 2, 1 apart. */

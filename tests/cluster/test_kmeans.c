@@ -400,7 +400,8 @@ static void test_stops(void **state) {
         assert_int_equal(s.calls, all.stats.iterations);
         assert_false(s.rose);
         assert_true(s.first > s.inertia);
-        assert_true(fabs(s.inertia - all.stats.inertia) < 1e-9 * s.first);
+        /* What is told on the way comes from sums, and those from floats. */
+        assert_true(fabs(s.inertia - all.stats.inertia) < 1e-7 * s.first);
         s = (seen){.stop_at = 3};
         made_result stopped = made_run(x, n, d, &o);
         assert_int_equal(s.calls, 3);

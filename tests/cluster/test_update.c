@@ -50,35 +50,43 @@ static fr_sums sum(const given *g, int threads, int64_t memory) {
     return s;
 }
 
-/* Against doubles added one after another. */
-static void check_right(const given *g, const fr_sums *s) {
-    fr_sums want;
-    assert_int_equal(fr_sums_new(g->k, g->d, &want), FR_OK);
-    for (int64_t i = 0; i < g->n; i++) {
-        int32_t j = g->label[i];
-        double w = g->p.weights ? (double)g->p.weights[i] : 1;
-        want.size[j]++;
-        want.weight[j] += w;
-        for (int64_t d = 0; d < g->d; d++) want.sum[j * g->d + d] += w * (double)g->x[i * g->d + d];
-    }
-    assert_memory_equal(want.size, s->size, (size_t)g->k * sizeof *want.size);
-    for (int64_t j = 0; j < g->k; j++) assert_true(fabs(want.weight[j] - s->weight[j]) < 1e-9);
-    for (int64_t i = 0; i < g->k * g->d; i++) assert_true(fabs(want.sum[i] - s->sum[i]) < 1e-9);
-    fr_sums_free(&want);
-}
-
-static void same(const fr_sums *a, const fr_sums *b) {
-    assert_memory_equal(a->sum, b->sum, (size_t)(a->k * a->width) * sizeof *a->sum);
-    assert_memory_equal(a->weight, b->weight, (size_t)a->k * sizeof *a->weight);
-    assert_memory_equal(a->size, b->size, (size_t)a->k * sizeof *a->size);
-}
-
 static bool striped(const given *g) {
     fr_adder *a;
     assert_int_equal(fr_adder_new(&g->p, g->k, MIB, 1, &a), FR_OK);
     bool is = fr_adder_striped(a);
     fr_adder_free(a);
     return is;
+}
+
+/* Against doubles added one after another. Stripes are added in floats, a few hundred rows at a time. */
+static void check_right(const given *g, const fr_sums *s) {
+    fr_sums want, sizes; /* of the values without signs */
+    double within = striped(g) ? 1e-6 : 1e-12;
+    assert_int_equal(fr_sums_new(g->k, g->d, &want), FR_OK);
+    assert_int_equal(fr_sums_new(g->k, g->d, &sizes), FR_OK);
+    for (int64_t i = 0; i < g->n; i++) {
+        int32_t j = g->label[i];
+        double w = g->p.weights ? (double)g->p.weights[i] : 1;
+        want.size[j]++;
+        want.weight[j] += w;
+        for (int64_t d = 0; d < g->d; d++) {
+            want.sum[j * g->d + d] += w * (double)g->x[i * g->d + d];
+            sizes.sum[j * g->d + d] += fabs(w * (double)g->x[i * g->d + d]);
+        }
+    }
+    assert_memory_equal(want.size, s->size, (size_t)g->k * sizeof *want.size);
+    for (int64_t j = 0; j < g->k; j++)
+        assert_true(fabs(want.weight[j] - s->weight[j]) <= 1e-12 * want.weight[j]);
+    for (int64_t i = 0; i < g->k * g->d; i++)
+        assert_true(fabs(want.sum[i] - s->sum[i]) <= within * sizes.sum[i]);
+    fr_sums_free(&want);
+    fr_sums_free(&sizes);
+}
+
+static void same(const fr_sums *a, const fr_sums *b) {
+    assert_memory_equal(a->sum, b->sum, (size_t)(a->k * a->width) * sizeof *a->sum);
+    assert_memory_equal(a->weight, b->weight, (size_t)a->k * sizeof *a->weight);
+    assert_memory_equal(a->size, b->size, (size_t)a->k * sizeof *a->size);
 }
 
 static void test_sums(void **state) {
@@ -103,6 +111,62 @@ static void test_sums(void **state) {
             fr_sums_free(&three);
             done(&g);
         }
+}
+
+static int64_t wave_rows(const given *g, int64_t memory) {
+    fr_adder *a;
+    assert_int_equal(fr_adder_new(&g->p, g->k, memory, 1, &a), FR_OK);
+    int64_t rows = fr_adder_wave_rows(a);
+    fr_adder_free(a);
+    return rows;
+}
+
+/* Stripes are added in their order, be they in one wave or each in its own: of values so far apart that another order
+ * would show in doubles, too. */
+static void test_stripes(void **state) {
+    (void)state;
+    for (int weighted = 0; weighted < 2; weighted++) {
+        given g = make(30000, 8, 3, weighted);
+        for (int64_t i = 0; i < g.n * g.d; i++)
+            g.x[i] = ldexpf(g.x[i], (int)(i / g.d / FR_POINTS_BLOCK * 37 % 59));
+        assert_true(striped(&g));
+        assert_true(wave_rows(&g, 1024) * 8 < wave_rows(&g, MIB));
+        fr_sums few = sum(&g, 1, MIB), many = sum(&g, 2, 1024);
+        check_right(&g, &few);
+        same(&few, &many);
+        fr_sums_free(&few);
+        fr_sums_free(&many);
+        done(&g);
+    }
+}
+
+/* A cluster that has all points: floats that went on adding would round the same way thousands of times. */
+static void test_large_cluster(void **state) {
+    (void)state;
+    given g = make(40000, 100, 16, false);
+    for (int64_t i = 0; i < g.n * g.d; i++) g.x[i] = 0.1f;
+    for (int64_t i = 0; i < g.n; i++) g.label[i] = 99;
+    assert_true(striped(&g));
+    fr_sums s = sum(&g, 2, MIB);
+    check_right(&g, &s);
+    fr_sums_free(&s);
+    done(&g);
+}
+
+/* Weights that would leave the range of floats. */
+static void test_wild_weights(void **state) {
+    (void)state;
+    const float scale[] = {1e-40f, 1e38f};
+    for (size_t i = 0; i < FR_COUNT(scale); i++) {
+        given g = make(3000, 5, 7, true);
+        assert_true(striped(&g));
+        for (int64_t r = 0; r < g.n; r++) g.weights[r] *= scale[i];
+        for (int64_t v = 0; v < g.n * g.d; v++) g.x[v] *= i ? 1e6f : 1e-6f;
+        fr_sums s = sum(&g, 2, MIB);
+        check_right(&g, &s);
+        fr_sums_free(&s);
+        done(&g);
+    }
 }
 
 /* Weights of one are none; rows that must be gathered add as those that lie side by side. */
@@ -183,9 +247,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),      cmocka_unit_test(test_ones_and_strides),
-        cmocka_unit_test(test_means),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_sums),         cmocka_unit_test(test_ones_and_strides),
+        cmocka_unit_test(test_stripes),      cmocka_unit_test(test_large_cluster),
+        cmocka_unit_test(test_wild_weights), cmocka_unit_test(test_means),
+        cmocka_unit_test(test_order),        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

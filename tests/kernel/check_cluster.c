@@ -13,6 +13,12 @@ static double *zeros(size_t n) {
     return s;
 }
 
+static float *zero_floats(size_t n) {
+    float *s = check_alloc(4 * n);
+    for (size_t i = 0; i < n; i++) s[i] = 0;
+    return s;
+}
+
 static void run_sums(const fr_kernels *k, const fr_kernels *ref) {
     const size_t clusters = 7, counts[] = {0, 1, 5, 64, 131};
     for (size_t width = 1; width < 140; width += width < 20 ? 1 : 12)
@@ -24,13 +30,14 @@ static void run_sums(const fr_kernels *k, const fr_kernels *ref) {
                 float *x = check_f32(n * width, CHECK_NORMAL),
                       *w = weighted ? check_range(n, 0, 3) : NULL;
                 int32_t *l = labels(n, 7), *order = labels(n, n ? (uint32_t)n : 1);
-                double *s = zeros(clusters * width), *s2 = zeros(clusters * width);
-                k->cluster.add(x, l, w, n, width, s);
-                ref->cluster.add(x, l, w, n, width, s2);
-                check_same(s, s2, clusters * width, 8);
+                float *f = zero_floats(clusters * width), *f2 = zero_floats(clusters * width);
+                k->cluster.add(x, l, w, n, width, f);
+                ref->cluster.add(x, l, w, n, width, f2);
+                check_same(f, f2, clusters * width, 4);
+                double *s = zeros(width), *s2 = zeros(width);
                 k->cluster.add_listed(x, order, w, n, width, s);
                 ref->cluster.add_listed(x, order, w, n, width, s2);
-                check_same(s, s2, clusters * width, 8);
+                check_same(s, s2, width, 8);
                 check_end();
             }
 }
@@ -79,7 +86,7 @@ typedef struct given {
     const fr_kernels *k;
     float *x, *bound;
     int32_t *label, *list;
-    double *sum;
+    float *sum;
 } given;
 
 static void add_once(void *arg) {
@@ -98,7 +105,7 @@ static void bench(const fr_kernels *k) {
                check_range(CLUSTERS, 0, 1),
                labels(ROWS, CLUSTERS),
                check_alloc(4 * ROWS),
-               zeros(CLUSTERS * WIDTH)};
+               zero_floats(CLUSTERS * WIDTH)};
     check_bench("cluster.add 512x128, 100", CHECK_NO_PEAK, ROWS * WIDTH, ROWS * WIDTH * 4, add_once,
                 &g);
     check_bench("cluster.unsure 512", CHECK_NO_PEAK, ROWS * 8, ROWS * 12, unsure_once, &g);

@@ -3,20 +3,22 @@
 
 #include <math.h>
 
-static void add_row(const float *x, float weight, size_t n, double *sum) {
-    for (size_t d = 0; d < n; d++) sum[d] += (double)weight * (double)x[d];
-}
-
 void cluster_add_ref(const float *rows, const int32_t *label, const float *weight, size_t count,
-                     size_t width, double *sum) {
+                     size_t width, float *sum) {
     for (size_t i = 0; i < count; i++)
-        add_row(rows + i * width, weight ? weight[i] : 1, width, sum + (size_t)label[i] * width);
+        for (size_t d = 0; d < width; d++) {
+            float x = (weight ? weight[i] : 1) * rows[i * width + d];
+            sum[(size_t)label[i] * width + d] += x;
+        }
 }
 
 void cluster_add_listed_ref(const float *rows, const int32_t *order, const float *weight,
                             size_t count, size_t width, double *sum) {
-    for (size_t i = 0; i < count; i++)
-        add_row(rows + (size_t)order[i] * width, weight ? weight[order[i]] : 1, width, sum);
+    for (size_t i = 0; i < count; i++) {
+        const float *x = rows + (size_t)order[i] * width;
+        double w = weight ? (double)weight[order[i]] : 1;
+        for (size_t d = 0; d < width; d++) sum[d] += w * (double)x[d];
+    }
 }
 
 static double sum_lanes(double s[8]) {

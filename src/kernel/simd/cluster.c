@@ -7,8 +7,16 @@
 #include <math.h>
 
 #define FR_INLINE static inline __attribute__((always_inline))
-/* Rows of a list are read that much ahead. */
+/* Rows of a list, and sums of labels, are fetched that much ahead. */
 #define AHEAD 6
+
+FR_INLINE void add_floats(const float *restrict x, float weight, bool weighted, size_t n,
+                          float *restrict sum) {
+    if (weighted)
+        for (size_t d = 0; d < n; d++) sum[d] += weight * x[d];
+    else
+        for (size_t d = 0; d < n; d++) sum[d] += x[d];
+}
 
 FR_INLINE void add_row(const float *restrict x, float weight, bool weighted, size_t n,
                        double *restrict sum) {
@@ -18,19 +26,25 @@ FR_INLINE void add_row(const float *restrict x, float weight, bool weighted, siz
         for (size_t d = 0; d < n; d++) sum[d] += (double)x[d];
 }
 
-/* With widths that are known when it is compiled short rows need no loops. */
+/* With widths that are known when it is compiled short rows need no loops. Sums that may lie in a cache farther off are
+ * asked for before they are needed. */
 FR_INLINE void add_all(const float *rows, const int32_t *label, const float *weight, size_t count,
-                       size_t width, double *sum) {
-    if (weight)
-        for (size_t i = 0; i < count; i++)
-            add_row(rows + i * width, weight[i], true, width, sum + (size_t)label[i] * width);
-    else
-        for (size_t i = 0; i < count; i++)
-            add_row(rows + i * width, 1, false, width, sum + (size_t)label[i] * width);
+                       size_t width, float *sum) {
+    for (size_t i = 0; i < count; i++) {
+        float *to = sum + (size_t)label[i] * width;
+        if (width >= 16 && i + AHEAD < count) {
+            const float *next = sum + (size_t)label[i + AHEAD] * width;
+            for (size_t d = 0; d < width; d += 16) __builtin_prefetch(next + d, 1);
+        }
+        if (weight)
+            add_floats(rows + i * width, weight[i], true, width, to);
+        else
+            add_floats(rows + i * width, 1, false, width, to);
+    }
 }
 
 void FR_NAME(cluster_add)(const float *rows, const int32_t *label, const float *weight,
-                          size_t count, size_t width, double *sum) {
+                          size_t count, size_t width, float *sum) {
     switch (width) {
     case 1: add_all(rows, label, weight, count, 1, sum); break;
     case 2: add_all(rows, label, weight, count, 2, sum); break;
