@@ -357,7 +357,7 @@ def outofcore_worker(group, path, n, d, k, iterations, allowed):
             io[when] = int(dict(line.split(":") for line in f)["read_bytes"])
         if when == 0:
             begin = time.perf_counter()
-            c, l, _ = ours(x, start, iterations, memory=allowed // 2 or None, out_of_core=bool(allowed))
+            c, l, _ = ours(x, start, iterations, memory=allowed * 3 // 4 or None, out_of_core=bool(allowed))
             seconds = time.perf_counter() - begin
     print(seconds, io[1] - io[0], zlib.crc32(c.tobytes() + l.tobytes()))
 
@@ -396,6 +396,7 @@ def memory():
 
 def outofcore():
     n, k, allowed = (20000, 64, 16 << 20) if args.quick else (1 << 20, 1024, 128 << 20)
+    iterations = 2 if args.quick else 6
     group = group_of(allowed)
     say(f"\noutofcore: {args.threads} threads; the file is out of the system's cache before each run, " +
         (f"and no more than {allowed / 1e6:.0f} MB are there for all" if group else
@@ -410,15 +411,15 @@ def outofcore():
             for name in rates:
                 os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 call = ("-", 0) if name == "memory" else (group or "-", allowed)
-                out = worker("outofcore", call[0], f.name, n, 128, k, 2, call[1], stdout=subprocess.PIPE).split()
+                out = worker("outofcore", call[0], f.name, n, 128, k, iterations, call[1], stdout=subprocess.PIPE).split()
                 rates[name].append(float(out[0]))
                 sums.add(out[2])
                 read = int(out[1])
     if group:
         os.rmdir(group)
     share = statistics.median(m / f for m, f in zip(rates["memory"], rates["file"]))
-    points = {name: 3 * n / statistics.median(v) / 1e6 for name, v in rates.items()}
-    say(f"  N {n} D 128 K {k}, 2 iterations: {4 * n * 128 / 1e6:.0f} MB, {read / 1e6:.0f} MB read from the disk; in memory "
+    points = {name: (iterations + 1) * n / statistics.median(v) / 1e6 for name, v in rates.items()}
+    say(f"  N {n} D 128 K {k}, {iterations} iterations: {4 * n * 128 / 1e6:.0f} MB, {read / 1e6:.0f} MB read from the disk; in memory "
         f"{points['memory']:.2f} M points/s, from the file {points['file']:.2f}: {100 * share:.0f}% (target 70%); same bits: "
         f"{'yes' if len(sums) == 1 else 'NO'}")
 

@@ -11,8 +11,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Older systems refuse what they do not know. */
+#ifndef MADV_COLD
+#define MADV_COLD 20 /* Linux 5.4 */
+#endif
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it */
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
 #endif
 
 /* What is touched at once, between two looks at whether it is still wanted. */
@@ -55,11 +59,13 @@ static int64_t parts(const fr_tensor *v) {
     return by_columns(v) ? v->dim[1] : 1;
 }
 
+/* Cold first: pages that were used would else outlive those of the next window where the system is short of memory. */
 static void forget(const fr_reader *r, int64_t first) {
     int64_t count = FR_MIN(r->window, r->rows - first);
     for (int64_t i = 0; i < parts(&r->view); i++) {
         stretch s = part(&r->view, first, count, i);
         uintptr_t from = s.from / r->page * r->page;
+        madvise((void *)from, s.to - from, MADV_COLD);
         fr_map_forget((const void *)from, s.to - from);
     }
 }
