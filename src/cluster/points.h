@@ -1,8 +1,8 @@
 /* points.h: the points of one problem, wherever they lie and whatever their type, a block of rows at a time.
  *
  * Everything that reads points goes through blocks of FR_POINTS_BLOCK rows that begin at multiples of it, counted from
- * the first row of the problem; what is summed is summed by block, in the order of the blocks. So neither threads nor
- * the pieces in which a file is read ever show in a result. */
+ * the first row of the problem; what is summed is summed by block, or by stripes of blocks (update.h), in their order.
+ * So neither threads nor the pieces in which a file is read ever show in a result. */
 #ifndef FR_CLUSTER_POINTS_H
 #define FR_CLUSTER_POINTS_H
 
