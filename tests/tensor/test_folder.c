@@ -215,12 +215,6 @@ static void what_is_no_model_is_refused(void **state) {
     open_bad(in(d, "gone.safetensors.index.json"), FR_IO, "gone.safetensors.index.json");
 }
 
-static int clean(void **state) {
-    (void)state;
-    remove_test_dir();
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_are_one_store),
@@ -231,5 +225,5 @@ int main(void) {
         cmocka_unit_test(configs_stay_inside_the_folder),
         cmocka_unit_test(what_is_no_model_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, remove_test_dir);
 }

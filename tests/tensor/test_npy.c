@@ -176,12 +176,6 @@ static void test_bad(void **state) {
     drop(&b);
 }
 
-static int tear_down(void **state) {
-    (void)state;
-    remove_test_dir();
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
@@ -189,5 +183,5 @@ int main(void) {
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_bad),
     };
-    return cmocka_run_group_tests(tests, NULL, tear_down);
+    return cmocka_run_group_tests(tests, NULL, remove_test_dir);
 }

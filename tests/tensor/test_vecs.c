@@ -103,12 +103,6 @@ static void test_large(void **state) {
     free(data);
 }
 
-static int tear_down(void **state) {
-    (void)state;
-    remove_test_dir();
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
@@ -116,5 +110,5 @@ int main(void) {
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_large),
     };
-    return cmocka_run_group_tests(tests, NULL, tear_down);
+    return cmocka_run_group_tests(tests, NULL, remove_test_dir);
 }

@@ -47,11 +47,9 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-    (void)state;
     for (int i = 0; i < 5; i++) fr_free(tensors[i].data);
     fr_free(owned);
-    remove_test_dir();
-    return 0;
+    return remove_test_dir(state);
 }
 
 static void assert_reads_back(const fr_store *s, const char *name, const fr_tensor *want) {

@@ -16,10 +16,12 @@ const char *in_test_dir(const char *name) {
     return path[turn];
 }
 
-void remove_test_dir(void) {
+int remove_test_dir(void **state) {
+    (void)state;
     char command[600];
     snprintf(command, sizeof command, "rm -rf '%s'", in_test_dir(""));
     if (system(command) != 0) fail_msg("%s", command);
+    return 0;
 }
 
 const char *golden(const char *name) {

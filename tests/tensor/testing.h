@@ -30,7 +30,7 @@
 
 /* A fresh folder and a name in it; the name lives until the fourth call after. */
 const char *in_test_dir(const char *name);
-void remove_test_dir(void);
+int remove_test_dir(void **state);    /* what a group of tests ends with */
 const char *golden(const char *name); /* tests/golden/tensor/<name> */
 void put_file(const char *path, const void *data, size_t bytes);
 
