@@ -52,6 +52,10 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+void fr_sort_rows(int64_t *row, int64_t count) {
+    qsort(row, (size_t)count, sizeof *row, by_number);
+}
+
 /* A set of numbers from 0, in a table that is never more than half full; -1: free. */
 typedef struct number_set {
     int64_t *slot;
@@ -123,7 +127,7 @@ static fr_status draw_by_weight(const fr_points *p, int64_t k, fr_rng *rng, int6
 
 fr_status fr_start_different(const fr_points *p, int64_t k, fr_rng *rng, int64_t *row) {
     FR_TRY(p->weights ? draw_by_weight(p, k, rng, row) : draw_evenly(p->rows, k, rng, row));
-    qsort(row, (size_t)k, sizeof *row, by_number);
+    fr_sort_rows(row, k);
     return FR_OK;
 }
 

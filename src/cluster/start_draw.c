@@ -12,7 +12,7 @@ typedef struct finding {
 
 /* The first grain whose sum with all before is above `target`; behind rounding, the last one that adds anything. */
 static int64_t grain_of(const fr_far *f, double target) {
-    int64_t low = 0, high = f->grains - 1;
+    int64_t low = 0, high = fr_grains(f->p) - 1;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
         if (f->upto[middle] > target)
@@ -27,7 +27,7 @@ static int64_t grain_of(const fr_far *f, double target) {
 static void find_one(void *arg, size_t thread, size_t i) {
     const finding *job = arg;
     const fr_far *f = job->f;
-    double target = job->at[i] * f->upto[f->grains - 1];
+    double target = job->at[i] * f->upto[fr_grains(f->p) - 1];
     int64_t g = grain_of(f, target), first = g * FR_GRAIN;
     int64_t count = FR_MIN(FR_GRAIN, f->p->rows - first), found = first;
     float distance[FR_GRAIN];
@@ -46,4 +46,9 @@ static void find_one(void *arg, size_t thread, size_t i) {
 void fr_far_find(const fr_far *f, int64_t count, const double *at, int64_t *row) {
     finding job = {f, at, row};
     fr_pool_run_thread(f->pool, (size_t)count, find_one, &job);
+}
+
+void fr_far_draw(const fr_far *f, int64_t count, fr_rng *rng, double *at, int64_t *row) {
+    for (int64_t i = 0; i < count; i++) at[i] = fr_draw(rng);
+    fr_far_find(f, count, at, row);
 }

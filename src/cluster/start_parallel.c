@@ -105,14 +105,8 @@ static void forget(drawn *s) {
 
 static void draw_round(drawn *s, fr_rng *rng, fr_reader *reader, int64_t many, double *at,
                        int64_t *row) {
-    fr_far far = {.p = s->p,
-                  .pool = s->pool,
-                  .grains = fr_grains(s->p),
-                  .upto = s->upto,
-                  .distances = distances,
-                  .arg = s};
-    for (int64_t i = 0; i < many; i++) at[i] = fr_draw(rng);
-    fr_far_find(&far, many, at, row);
+    const fr_far far = {s->p, s->pool, s->upto, distances, s};
+    fr_far_draw(&far, many, rng, at, row);
     fr_start_rows(s->p, many, row, reader, s->row + s->count * s->width);
     s->count += many;
 }

@@ -13,6 +13,7 @@ int64_t fr_start_one(const fr_points *p, fr_rng *rng);
 /* Rows by number, where rising ones are read fastest, and little of a mapped file is in memory at a time. */
 void fr_start_rows(const fr_points *p, int64_t count, const int64_t *row, fr_reader *reader,
                    float *out);
+void fr_sort_rows(int64_t *row, int64_t count);
 /* k different points that count, in rising order. row: [k] */
 fr_status fr_start_different(const fr_points *p, int64_t k, fr_rng *rng, int64_t *row);
 
@@ -29,8 +30,7 @@ enum { FR_GRAIN = 128 };
 typedef struct fr_far {
     const fr_points *p;
     fr_pool *pool;
-    int64_t grains;
-    double *upto; /* [grains]: sums of weight times squared distance, up to and with this one */
+    const double *upto; /* [grains]: weight times squared distance, all up to and with this one */
     /* Of rows first .. first + count - 1, at most a grain: squared distances, by one thread. */
     void (*distances)(void *arg, size_t thread, int64_t first, int64_t count, float *out);
     void *arg;
@@ -45,5 +45,7 @@ static inline float fr_weight(const fr_points *p, int64_t row) {
 /* row[i]: the row in which at[i] (0 .. 1) of the whole sum lies. The sum is above zero, and so is the part of every
  * row that is found. */
 void fr_far_find(const fr_far *f, int64_t count, const double *at, int64_t *row);
+/* The same with at[count] drawn. */
+void fr_far_draw(const fr_far *f, int64_t count, fr_rng *rng, double *at, int64_t *row);
 
 #endif

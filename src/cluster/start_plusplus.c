@@ -11,7 +11,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernel/kernel.h"
@@ -99,14 +98,8 @@ static void step(spread *s, fr_rng *rng, fr_reader *reader) {
     double at[LANES], sum = 0, least = INFINITY;
     int tries = (int)FR_MIN(2 + log((double)s->k), LANES - 1), best = 1;
     for (int64_t g = 0; g < fr_grains(s->p); g++) s->upto[g] = sum += s->sum[g * LANES + s->last];
-    fr_far far = {.p = s->p,
-                  .pool = s->pool,
-                  .grains = fr_grains(s->p),
-                  .upto = s->upto,
-                  .distances = distances,
-                  .arg = s};
-    for (int t = 0; t < tries; t++) at[t] = fr_draw(rng);
-    fr_far_find(&far, tries, at, row);
+    const fr_far far = {s->p, s->pool, s->upto, distances, s};
+    fr_far_draw(&far, tries, rng, at, row);
     put_lane(s, 0, s->lane_row[s->last]);
     for (int t = 0; t < tries; t++) put_lane(s, t + 1, row[t]);
     s->lanes = tries + 1;
@@ -120,18 +113,13 @@ static void step(spread *s, fr_rng *rng, fr_reader *reader) {
     take(s, best);
 }
 
-static int by_number(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* All points coincide with some that were taken: the others that count, as they come. */
 static fr_status take_any(spread *s) {
     int64_t *sorted = fr_alloc_array(FR_MEM_OTHER, (size_t)s->taken, sizeof *sorted), at = 0;
     if (!sorted) return FR_NOMEM;
     int64_t known = s->taken;
     memcpy(sorted, s->row, (size_t)known * sizeof *sorted);
-    qsort(sorted, (size_t)known, sizeof *sorted, by_number);
+    fr_sort_rows(sorted, known);
     for (int64_t i = 0; s->taken < s->k && i < s->p->rows; i++) {
         while (at < known && sorted[at] < i) at++;
         if ((at < known && sorted[at] == i) || !(fr_weight(s->p, i) > 0)) continue;

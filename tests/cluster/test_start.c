@@ -166,8 +166,7 @@ static void test_draws_by_distance(void **state) {
         if (i % FR_GRAIN == FR_GRAIN - 1 || i == N - 1) upto[i / FR_GRAIN] = sum;
     }
     fr_points p = {.rows = N, .width = 1, .weights = w};
-    fr_far far = {
-        .p = &p, .grains = fr_grains(&p), .upto = upto, .distances = distances_of, .arg = d};
+    fr_far far = {.p = &p, .upto = upto, .distances = distances_of, .arg = d};
     for (int i = 0; i < DRAWS; i++) at[i] = (double)i / (DRAWS - 1); /* 1 itself too */
     fr_far_find(&far, DRAWS, at, row);
     for (int i = 0; i < DRAWS; i++) count[row[i]]++;
