@@ -100,15 +100,7 @@ static void picked_each(const void *arg, const float *const *in, const size_t *s
 }
 
 static fr_status picked_run(const fr_call *c) {
-    fr_each e = {.fn = picked_each,
-                 .arg = c->attr,
-                 .nin = 3,
-                 .nout = 1,
-                 .in = {&c->in[0], &c->in[1], &c->in[2]},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, picked_each, c->attr, 3);
 }
 
 /* ---- scale * x + shift ---- */
@@ -131,15 +123,7 @@ static void affine_each(const void *arg, const float *const *in, const size_t *s
 }
 
 static fr_status affine_run(const fr_call *c) {
-    fr_each e = {.fn = affine_each,
-                 .arg = c->attr,
-                 .nin = 1,
-                 .nout = 1,
-                 .in = {&c->in[0]},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, affine_each, c->attr, 1);
 }
 
 static fr_status affine_grad(fr_grad *r) {

@@ -95,17 +95,9 @@ static void copy_each(const void *arg, const float *const *in, const size_t *ste
 
 static fr_status cast_run(const fr_call *c) {
     size_t total = (size_t)fr_values(&c->out[0]);
-    if (fr_is_float(c->in[0].dtype) && fr_is_float(c->out[0].dtype)) {
-        fr_each e = {.fn = copy_each,
-                     .nin = 1,
-                     .nout = 1,
-                     .in = {&c->in[0]},
-                     .out = {&c->out[0]},
-                     .splat = true};
-        fr_each_run(&e, c->pool);
-    } else if (total) {
-        fr_pool_range(c->pool, total, FR_PIECE, cast_piece, (void *)(uintptr_t)c);
-    }
+    if (fr_is_float(c->in[0].dtype) && fr_is_float(c->out[0].dtype))
+        return fr_each_call(c, copy_each, NULL, 1);
+    if (total) fr_pool_range(c->pool, total, FR_PIECE, cast_piece, (void *)(uintptr_t)c);
     return FR_OK;
 }
 

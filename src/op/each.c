@@ -208,3 +208,11 @@ void fr_each_run(const fr_each *e, fr_pool *pool) {
     else
         fr_pool_range(pool, total, FR_PIECE, run_piece, &p);
 }
+
+fr_status fr_each_call(const fr_call *c, fr_each_fn *fn, const void *arg, int nin) {
+    fr_each e = {.fn = fn, .arg = arg, .nin = nin, .nout = c->nout, .splat = true};
+    for (int i = 0; i < nin; i++) e.in[i] = &c->in[i];
+    for (int i = 0; i < c->nout; i++) e.out[i] = &c->out[i];
+    fr_each_run(&e, c->pool);
+    return FR_OK;
+}

@@ -25,6 +25,8 @@ typedef struct fr_each {
     bool splat; /* spread single values over a block first */
 } fr_each;
 void fr_each_run(const fr_each *e, fr_pool *pool);
+/* The run of an operator over its first nin inputs, single values spread. */
+fr_status fr_each_call(const fr_call *c, fr_each_fn *fn, const void *arg, int nin);
 
 /* ---- 16-bit storage ---- */
 

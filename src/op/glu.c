@@ -136,15 +136,7 @@ static fr_status grad_run(const fr_call *c) {
                           (void *)(uintptr_t)c);
         return FR_OK;
     }
-    fr_each e = {.fn = grad_each,
-                 .arg = c->attr,
-                 .nin = 3,
-                 .nout = 2,
-                 .in = {&c->in[0], &c->in[1], &c->in[2]},
-                 .out = {&c->out[0], &c->out[1]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, grad_each, c->attr, 3);
 }
 
 static const fr_attr_field glu_fields[] = {

@@ -239,15 +239,7 @@ static void mse_each(const void *arg, const float *const *in, const size_t *step
 static fr_status mse_grad_run(const fr_call *c) {
     float buf[1], scale = *fr_block_in(&c->in[2], 0, 1, buf) * 2 / (float)fr_values(&c->in[0]);
     if (((const mse_attr *)c->attr)->side) scale = -scale;
-    fr_each e = {.fn = mse_each,
-                 .arg = &scale,
-                 .nin = 2,
-                 .nout = 1,
-                 .in = {&c->in[0], &c->in[1]},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, mse_each, &scale, 2);
 }
 
 static const fr_attr_field mse_fields[] = {

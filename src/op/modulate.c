@@ -23,15 +23,7 @@ static void modulate_each(const void *arg, const float *const *in, const size_t 
 
 static fr_status modulate_run(const fr_call *c) {
     bool shift = fr_has(c, 2);
-    fr_each e = {.fn = modulate_each,
-                 .arg = shift ? c : NULL,
-                 .nin = shift ? 3 : 2,
-                 .nout = 1,
-                 .in = {&c->in[0], &c->in[1], shift ? &c->in[2] : NULL},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, modulate_each, shift ? c : NULL, shift ? 3 : 2);
 }
 
 static fr_status modulate_grad(fr_grad *r) {
@@ -65,14 +57,7 @@ static void gated_each(const void *arg, const float *const *in, const size_t *st
 }
 
 static fr_status gated_run(const fr_call *c) {
-    fr_each e = {.fn = gated_each,
-                 .nin = 3,
-                 .nout = 1,
-                 .in = {&c->in[0], &c->in[1], &c->in[2]},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, gated_each, NULL, 3);
 }
 
 static fr_status gated_grad(fr_grad *r) {

@@ -25,15 +25,7 @@ static void unary_each(const void *arg, const float *const *in, const size_t *st
 }
 
 static fr_status unary_run(const fr_call *c) {
-    fr_each e = {.fn = unary_each,
-                 .arg = c->attr,
-                 .nin = 1,
-                 .nout = 1,
-                 .in = {&c->in[0]},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, unary_each, c->attr, 1);
 }
 
 static fr_status unary_grad(fr_grad *r) {
@@ -83,15 +75,7 @@ static void grad_each(const void *arg, const float *const *in, const size_t *ste
 }
 
 static fr_status grad_run(const fr_call *c) {
-    fr_each e = {.fn = grad_each,
-                 .arg = c->attr,
-                 .nin = 2,
-                 .nout = 1,
-                 .in = {&c->in[0], &c->in[1]},
-                 .out = {&c->out[0]},
-                 .splat = true};
-    fr_each_run(&e, c->pool);
-    return FR_OK;
+    return fr_each_call(c, grad_each, c->attr, 2);
 }
 
 static const fr_attr_field unary_fields[] = {
