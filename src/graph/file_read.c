@@ -50,24 +50,14 @@ static bool read_element(fr_attr_kind kind, const json_t *j, char *at, int i) {
         memcpy(at + (size_t)i * sizeof v, &v, sizeof v);
         return json_is_boolean(j);
     }
-    case FR_ATTR_FN:
-    case FR_ATTR_BINARY:
-    case FR_ATTR_REDUCTION:
-    case FR_ATTR_MASK:
-    case FR_ATTR_ROWS:
-    case FR_ATTR_BEFORE:
-    case FR_ATTR_FORMAT:
-    case FR_ATTR_KV:
-    case FR_ATTR_DTYPE: {
+    default: { /* one that chooses */
         const char *word = json_string_value(j);
         int32_t v;
         if (!word || !fr_attr_from_word(kind, word, &v)) return false;
         memcpy(at + (size_t)i * sizeof v, &v, sizeof v);
         return true;
     }
-    case FR_ATTR_END: break;
     }
-    return false;
 }
 
 static fr_status read_attr(const fr_op *op, const json_t *j, char *attr) {

@@ -19,19 +19,9 @@ static json_t *element_json(fr_attr_kind kind, const char *at, int i) {
     case FR_ATTR_I64: return json_integer(((const int64_t *)(const void *)at)[i]);
     case FR_ATTR_F32: return float_json(((const float *)(const void *)at)[i]);
     case FR_ATTR_BOOL: return json_boolean(((const bool *)at)[i]);
-    case FR_ATTR_FN:
-    case FR_ATTR_BINARY:
-    case FR_ATTR_REDUCTION:
-    case FR_ATTR_MASK:
-    case FR_ATTR_ROWS:
-    case FR_ATTR_BEFORE:
-    case FR_ATTR_FORMAT:
-    case FR_ATTR_KV:
-    case FR_ATTR_DTYPE:
-        return json_string(fr_attr_word(kind, ((const int32_t *)(const void *)at)[i]));
-    case FR_ATTR_END: break;
+    /* one that chooses */
+    default: return json_string(fr_attr_word(kind, ((const int32_t *)(const void *)at)[i]));
     }
-    return NULL;
 }
 
 static json_t *attr_json(const fr_node *n) {

@@ -24,19 +24,9 @@ static size_t put_element(char *buf, size_t size, const fr_attr_field *f, const 
         n = snprintf(buf, size, "%g", (double)((const float *)(const void *)at)[i]);
         break;
     case FR_ATTR_BOOL: n = snprintf(buf, size, "%s", ((const bool *)at)[i] ? "yes" : "no"); break;
-    case FR_ATTR_FN:
-    case FR_ATTR_BINARY:
-    case FR_ATTR_REDUCTION:
-    case FR_ATTR_MASK:
-    case FR_ATTR_ROWS:
-    case FR_ATTR_BEFORE:
-    case FR_ATTR_FORMAT:
-    case FR_ATTR_KV:
-    case FR_ATTR_DTYPE:
+    default: /* one that chooses */
         word = fr_attr_word(f->kind, ((const int32_t *)(const void *)at)[i]);
         n = snprintf(buf, size, "%s", word ? word : "?");
-        break;
-    case FR_ATTR_END: break;
     }
     return n > 0 ? FR_MIN((size_t)n, size - 1) : 0;
 }

@@ -72,7 +72,7 @@ typedef enum fr_attr_kind {
     FR_ATTR_I64,
     FR_ATTR_F32,
     FR_ATTR_BOOL,
-    /* i32 that choose from a list: shown and saved as words */
+    /* All below are i32 that choose from a list: shown and saved as words. */
     FR_ATTR_FN,
     FR_ATTR_BINARY,
     FR_ATTR_REDUCTION,
