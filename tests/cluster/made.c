@@ -53,6 +53,14 @@ int32_t made_nearest(const float *x, const float *c, int64_t k, int64_t d, doubl
     return label;
 }
 
+fr_kmeans_opts made_options(int64_t k, int64_t iterations, double tolerance) {
+    fr_kmeans_opts o = fr_kmeans_defaults(k);
+    o.start = FR_START_RANDOM;
+    o.iterations = iterations;
+    o.tolerance = tolerance;
+    return o;
+}
+
 made_result made_run(const float *x, int64_t n, int64_t d, const fr_kmeans_opts *o) {
     made_result r = {0};
     fr_tensor t = made_tensor((float *)(uintptr_t)x, n, d);
@@ -68,6 +76,15 @@ void made_free(made_result *r) {
     fr_free(r->centroids);
     fr_free(r->labels);
     fr_free(r->sizes);
+}
+
+void made_same(const made_result *a, const made_result *b, int64_t n, int64_t values) {
+    for (int64_t i = 0; i < n; i++)
+        if (a->labels[i] != b->labels[i])
+            fail_msg("point %lld has label %d and %d", (long long)i, a->labels[i], b->labels[i]);
+    assert_memory_equal(a->centroids, b->centroids, (size_t)values * sizeof(float));
+    assert_true(a->stats.inertia == b->stats.inertia);
+    assert_int_equal(a->stats.iterations, b->stats.iterations);
 }
 
 void made_check(const made_result *r, const float *x, int64_t n, int64_t d, int64_t k) {

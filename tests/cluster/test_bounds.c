@@ -8,15 +8,6 @@
 
 #include "cluster/made.h"
 
-static void same(const made_result *a, const made_result *b, int64_t n, int64_t d, int64_t k) {
-    for (int64_t i = 0; i < n; i++)
-        if (a->labels[i] != b->labels[i])
-            fail_msg("point %lld has label %d and %d", (long long)i, a->labels[i], b->labels[i]);
-    assert_memory_equal(a->centroids, b->centroids, (size_t)(k * d) * sizeof(float));
-    assert_int_equal(a->stats.iterations, b->stats.iterations);
-    assert_true(a->stats.inertia == b->stats.inertia);
-}
-
 static const fr_kmeans_method methods[] = {FR_KMEANS_HAMERLY, FR_KMEANS_YINYANG, FR_KMEANS_AUTO};
 
 static void compare(const float *x, int64_t n, int64_t d, fr_kmeans_opts o) {
@@ -25,7 +16,7 @@ static void compare(const float *x, int64_t n, int64_t d, fr_kmeans_opts o) {
     for (size_t m = 0; m < FR_COUNT(methods); m++) {
         o.method = methods[m];
         made_result got = made_run(x, n, d, &o);
-        same(&got, &want, n, d, o.k);
+        made_same(&got, &want, n, o.k * d);
         made_free(&got);
     }
     made_free(&want);
@@ -106,7 +97,7 @@ static void test_saves(void **state) {
     for (size_t m = 0; m < FR_COUNT(methods); m++) {
         o.method = methods[m];
         made_result got = made_run(x, n, d, &o);
-        same(&got, &want, n, d, o.k);
+        made_same(&got, &want, n, o.k * d);
         print_message("method %d: %.3f of the products\n", (int)got.stats.method,
                       (double)got.stats.products / (double)want.stats.products);
         assert_true((double)got.stats.products < share[m] * (double)want.stats.products);
