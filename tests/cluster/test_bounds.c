@@ -79,6 +79,39 @@ static void test_near_ties(void **state) {
     fr_free(x);
 }
 
+/* f32 at its worst: every product falls just below the middle between two floats, and, when the second centroid has
+ * moved a thousandth, just above it. So its score sinks by far more than it moved, and below that of the first, which
+ * is nearer still: bounds of true distances are right about that, and only their slack says what f32 will. */
+static void test_rounding_decides(void **state) {
+    (void)state;
+    enum { D = 65, LAST = D - 1 };
+    static float first[2 * D],
+        x[3 * D]; /* points: the first centroid, where the second goes, and one to judge */
+    float weight[] = {1, 1, 0};
+    for (int j = 0; j < 2; j++)
+        first[j * D] = x[j * D] = 4096; /* squared 2^24: floats are 2 apart */
+    x[2 * D] = 4096;
+    for (int v = 1; v < LAST; v++) {
+        first[D + v] = 0.9995f;
+        x[D + v] = 1.0005f;
+        x[2 * D + v] = 1;
+    }
+    first[D + LAST] = x[D + LAST] = 13;
+    fr_kmeans_opts o = made_options(2, 1, -1);
+    fr_tensor given = made_tensor(first, 2, D);
+    fr_tensor weights = fr_tensor_make(FR_F32, 1, (int64_t[]){3}, weight);
+    o.start = FR_START_GIVEN;
+    o.given = &given;
+    o.weights = &weights;
+    compare(x, 3, D, o);
+    made_result r = made_run(x, 3, D, &o);
+    double gap;
+    assert_int_equal(r.labels[2], 1);
+    assert_int_equal(made_nearest(x + 2 * D, r.centroids, 2, D, &gap), 0);
+    assert_true(gap > 100);
+    made_free(&r);
+}
+
 /* Where clusters are clear most comparisons are saved; AUTO finds that out by itself. */
 static void test_saves(void **state) {
     (void)state;
@@ -109,9 +142,8 @@ static void test_saves(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_lloyd),
-        cmocka_unit_test(test_far_from_origin),
-        cmocka_unit_test(test_near_ties),
+        cmocka_unit_test(test_same_as_lloyd), cmocka_unit_test(test_far_from_origin),
+        cmocka_unit_test(test_near_ties),     cmocka_unit_test(test_rounding_decides),
         cmocka_unit_test(test_saves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
