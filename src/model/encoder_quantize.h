@@ -7,6 +7,7 @@
  *
  *     encoder_quantize.c   the way through the layers, and the folder
  *     encoder_round.c      one layer
+ *     encoder_look.c       what flows through it, and what its outputs lack
  *
  * It takes seconds, so nothing is kept for going on: a call that was stopped leaves nothing behind. */
 #ifndef FR_MODEL_ENCODER_QUANTIZE_H
