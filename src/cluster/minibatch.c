@@ -42,7 +42,7 @@ static void label_block(void *arg, size_t thread, size_t i) {
     fr_worker *w = &l->workers[thread];
     int64_t first = (int64_t)i * FR_POINTS_BLOCK, n = FR_MIN(FR_POINTS_BLOCK, m->n - first);
     float second[FR_POINTS_BLOCK], *x = m->x + first * l->width;
-    for (int64_t r = 0; r < n; r++) fr_points_row(l->p, m->row[first + r], x + r * l->width);
+    fr_reader_rows(l->reader, l->p, m->row + first, n, x);
     fr_assigned out = {.label = m->label + first, .best = m->best + first, .second = second};
     fr_assign_rows(l->c, n, x, w->assign, &out);
     w->products += out.products;
@@ -136,7 +136,6 @@ static bool step(minibatch *m, bool first) {
     fr_centroids_set(l->c, l->centroid, l->pool);
     fr_pool_run_thread(l->pool, (size_t)((m->n + FR_POINTS_BLOCK - 1) / FR_POINTS_BLOCK),
                        label_block, m);
-    fr_reader_forget(l->reader);
     double inertia = add_up(m);
     move(m);
     m->since += m->n;

@@ -15,7 +15,7 @@ enum { FR_POINTS_BLOCK = 512 };
  * threads work on one window, a thread of its own reads the next into memory, and windows behind are given back.
  * fr_reader_window returns the end of the window that begins at `first`, once it can be read fast; first 0 begins a
  * pass. With bytes 0, or without a reader (NULL) where one is asked for, there is one window, all rows, and no
- * thread. `bytes` is what all windows together may take. */
+ * thread. `bytes` is what all windows and the first rows, which are kept, may take together. */
 typedef struct fr_reader fr_reader;
 
 typedef struct fr_points {
@@ -45,8 +45,9 @@ void fr_points_row(const fr_points *p, int64_t row, float *out);
 
 fr_status fr_reader_new(const fr_points *p, int64_t bytes, fr_reader **out);
 int64_t fr_reader_window(fr_reader *r, const fr_points *p, int64_t first);
-/* For who reads single rows from all over: gives back what that brought into memory, which may be a megabyte each. */
-void fr_reader_forget(fr_reader *r);
+/* Rows from all over, some hundred at a time; without a reader, too. Threads may come at once. */
+void fr_reader_rows(fr_reader *r, const fr_points *p, const int64_t *row, int64_t count,
+                    float *out);
 void fr_reader_free(fr_reader *r);
 
 #endif

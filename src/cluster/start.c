@@ -133,11 +133,8 @@ fr_status fr_start_different(const fr_points *p, int64_t k, fr_rng *rng, int64_t
 
 void fr_start_rows(const fr_points *p, int64_t count, const int64_t *row, fr_reader *reader,
                    float *out) {
-    for (int64_t i = 0; i < count; i++) {
-        fr_points_row(p, row[i], out + i * p->width);
-        if (i % 16 == 15) fr_reader_forget(reader);
-    }
-    fr_reader_forget(reader);
+    for (int64_t i = 0; i < count; i += FR_POINTS_BLOCK)
+        fr_reader_rows(reader, p, row + i, FR_MIN(FR_POINTS_BLOCK, count - i), out + i * p->width);
 }
 
 static fr_status start_random(const fr_points *p, int64_t k, fr_rng *rng, fr_reader *reader,
