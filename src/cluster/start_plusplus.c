@@ -16,7 +16,7 @@
 #include "kernel/kernel.h"
 
 /* Lane 0 of the panel is the last winner, the others are candidates. */
-enum { LANES = FR_SQUARES_POINTS };
+enum { LANES = FR_CLUSTER_PANEL };
 
 typedef struct spread {
     const fr_points *p;
@@ -42,7 +42,7 @@ static void pass_block(void *arg, size_t thread, size_t i) {
     int64_t n = FR_MIN(FR_POINTS_BLOCK, s->p->rows - first);
     float *scratch = s->scratch + thread * s->each, *distance = scratch + s->rows_each;
     const float *x = fr_points_rows(s->p, first, n, scratch);
-    fr_kernel()->squares.rows(x, (size_t)n, (size_t)s->width, s->panel, distance);
+    fr_kernel()->cluster.distances(x, (size_t)n, (size_t)s->width, s->panel, distance);
     for (int64_t r = 0; r < n; r++) {
         double *sum = s->sum + (first + r) / FR_GRAIN * LANES;
         const float *d = distance + r * LANES;
@@ -74,7 +74,7 @@ static void distances(void *arg, size_t thread, int64_t first, int64_t count, fl
     spread *s = arg;
     float *scratch = s->scratch + thread * s->each, *distance = scratch + s->rows_each;
     const float *x = fr_points_rows(s->p, first, count, scratch);
-    fr_kernel()->squares.rows(x, (size_t)count, (size_t)s->width, s->panel, distance);
+    fr_kernel()->cluster.distances(x, (size_t)count, (size_t)s->width, s->panel, distance);
     for (int64_t r = 0; r < count; r++)
         out[r] = FR_MIN(s->near[first + r], distance[r * LANES + s->last]);
 }

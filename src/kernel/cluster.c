@@ -7,7 +7,8 @@
     (fr_cluster_kernels) {                                                                         \
         .add = cluster_add_##isa, .add_listed = cluster_add_listed_##isa,                          \
         .distance = cluster_distance_##isa, .square = cluster_square_##isa,                        \
-        .unsure = cluster_unsure_##isa, .least = cluster_least_##isa,                              \
+        .distances = cluster_distances_##isa, .unsure = cluster_unsure_##isa,                      \
+        .least = cluster_least_##isa,                                                              \
     }
 
 void fr_cluster_kernels_fill(unsigned cpu, fr_cluster_kernels *out) {

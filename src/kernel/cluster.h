@@ -2,23 +2,35 @@
  * squared distances, and the bounds that save comparisons.
  *
  * Rows are dense f32. All results are the same bits in every table: additions have one order, products of two floats
- * are exact in doubles or rounded before they are added. The reference in ref/cluster_ref.c states each in plain C. */
+ * are exact in doubles, rounded before they are added, or added in one rounding. The reference in ref/cluster_ref.c
+ * states each in plain C. */
 #ifndef FR_KERNEL_CLUSTER_H
 #define FR_KERNEL_CLUSTER_H
 
 #include <frugal/types.h>
 
+enum { FR_CLUSTER_PANEL = 16 /* points that `distances` takes at once */ };
+
 typedef struct fr_cluster_kernels {
-    /* sum[label[i]] += weight[i] row[i], for i = 0, 1 ...; rows and sums of `width`; weight NULL: 1. In floats: the
-     * product is rounded, then the sum. */
+    /* sum[label[i]] += weight[i] row[i], for i = 0, 1 ... count - 1; rows and sums of `width`; weight NULL: 1. In
+     * floats: the product is rounded, then the sum. `more` labels follow, whose turn is next: their sums are asked for,
+     * no more. */
     void (*add)(const float *rows, const int32_t *label, const float *weight, size_t count,
-                size_t width, float *sum);
-    /* sum += weight[i] row[i] for i = order[0], order[1] ..., in doubles */
+                size_t more, size_t width, float *sum);
+    /* sum += weight[i] row[i] for i = order[0], order[1] ... order[count - 1], in doubles; `more` as above */
     void (*add_listed)(const float *rows, const int32_t *order, const float *weight, size_t count,
-                       size_t width, double *sum);
+                       size_t more, size_t width, double *sum);
     /* The sum of (x - c)^2, and of x^2. Value i is added in lane i mod 8; lanes in pairs 4, 2, 1 apart. */
     double (*distance)(const float *x, const float *c, size_t n);
     double (*square)(const float *x, size_t n);
+    /* Squared distances of many rows to sixteen points at once, which lie as a panel [width][16]: coordinate j of all
+     * sixteen beside each other. Each is one chain of fused multiply-adds over the coordinates, begun at zero:
+     *
+     *     out[i][t] = (panel[j][t] - x[i][j])^2 + (the same up to j - 1)
+     *
+     * with the difference rounded first; so it is zero between equal points, as no difference of squares and products
+     * would be. x: [rows, width]; out: [rows, 16]. */
+    void (*distances)(const float *x, size_t rows, size_t width, const float *panel, float *out);
 
     /* Hamerly. A point's distance to its centroid is at most u = upper[i] + up[label], to any other at least
      * l = max(lower[i] - down[label], near[label] - u). Lists the points, in rising order, of which l^2 - u^2 > slack

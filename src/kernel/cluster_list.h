@@ -9,11 +9,13 @@
 
 #define FR_CLUSTER_SET(isa)                                                                        \
     void cluster_add_##isa(const float *rows, const int32_t *label, const float *weight,           \
-                           size_t count, size_t width, float *sum);                                \
+                           size_t count, size_t more, size_t width, float *sum);                   \
     void cluster_add_listed_##isa(const float *rows, const int32_t *order, const float *weight,    \
-                                  size_t count, size_t width, double *sum);                        \
+                                  size_t count, size_t more, size_t width, double *sum);           \
     double cluster_distance_##isa(const float *x, const float *c, size_t n);                       \
     double cluster_square_##isa(const float *x, size_t n);                                         \
+    void cluster_distances_##isa(const float *x, size_t rows, size_t width, const float *panel,    \
+                                 float *out);                                                      \
     size_t cluster_unsure_##isa(const float *upper, const float *lower, const int32_t *label,      \
                                 const float *up, const float *down, const float *near,             \
                                 float slack, size_t count, int32_t *list);                         \

@@ -64,7 +64,6 @@ void fr_kernels_fill(unsigned cpu, fr_kernels *out) {
     fr_qrow_kernels_fill(cpu, &out->qrow);
     fr_qgemm_kernels_fill(cpu, &out->qgemm);
     fr_nearest_kernels_fill(cpu, &out->nearest);
-    fr_squares_kernels_fill(cpu, &out->squares);
     fr_peak_kernels_fill(cpu, &out->peak);
 }
 

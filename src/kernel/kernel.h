@@ -26,7 +26,6 @@
 #include "kernel/peak.h"
 #include "kernel/qgemm.h"
 #include "kernel/rows.h"
-#include "kernel/squares.h"
 #include "kernel/conv.h"
 
 /* What the processor has. */
@@ -54,7 +53,6 @@ typedef struct fr_kernels {
     fr_qrow_kernels qrow;
     fr_qgemm_kernels qgemm;
     fr_nearest_kernels nearest;
-    fr_squares_kernels squares;
     fr_peak_kernels peak;
 } fr_kernels;
 

@@ -31,12 +31,13 @@ static void run_sums(const fr_kernels *k, const fr_kernels *ref) {
                       *w = weighted ? check_range(n, 0, 3) : NULL;
                 int32_t *l = labels(n, 7), *order = labels(n, n ? (uint32_t)n : 1);
                 float *f = zero_floats(clusters * width), *f2 = zero_floats(clusters * width);
-                k->cluster.add(x, l, w, n, width, f);
-                ref->cluster.add(x, l, w, n, width, f2);
+                size_t now = n - n / 8; /* the rest comes next */
+                k->cluster.add(x, l, w, now, n - now, width, f);
+                ref->cluster.add(x, l, w, now, n - now, width, f2);
                 check_same(f, f2, clusters * width, 4);
                 double *s = zeros(width), *s2 = zeros(width);
-                k->cluster.add_listed(x, order, w, n, width, s);
-                ref->cluster.add_listed(x, order, w, n, width, s2);
+                k->cluster.add_listed(x, order, w, now, n - now, width, s);
+                ref->cluster.add_listed(x, order, w, now, n - now, width, s2);
                 check_same(s, s2, width, 8);
                 check_end();
             }
@@ -52,6 +53,27 @@ static void run_distance(const fr_kernels *k, const fr_kernels *ref) {
             check_same(got, want, 2, 8);
             check_end();
         }
+}
+
+static void run_distances(const fr_kernels *k, const fr_kernels *ref) {
+    for (int kind = 0; kind < CHECK_EXTREME; kind++)
+        for (size_t width = 1; width < 600; width = width < 20 ? width + 1 : width * 3 - 1)
+            for (size_t rows = 0; rows < 30; rows = rows < 14 ? rows + 1 : rows + 9) {
+                if (!check_begin("cluster.distances kind=%d width=%zu rows=%zu", kind, width, rows))
+                    continue;
+                size_t n = rows * FR_CLUSTER_PANEL;
+                float *x = check_f32(rows * width, (check_kind)kind);
+                float *panel = check_f32(width * FR_CLUSTER_PANEL, (check_kind)kind);
+                /* The last point is the last row: no distance at all. */
+                for (size_t j = 0; rows && j < width; j++)
+                    panel[j * FR_CLUSTER_PANEL + 15] = x[(rows - 1) * width + j];
+                float *got = check_alloc(4 * n), *want = check_alloc(4 * n);
+                k->cluster.distances(x, rows, width, panel, got);
+                ref->cluster.distances(x, rows, width, panel, want);
+                check_same(got, want, n, 4);
+                if (rows) check_value((double)got[n - 1], 0, 0, 0);
+                check_end();
+            }
 }
 
 static void run_bounds(const fr_kernels *k, const fr_kernels *ref) {
@@ -78,6 +100,7 @@ static void run_bounds(const fr_kernels *k, const fr_kernels *ref) {
 static void run(const fr_kernels *k, const fr_kernels *ref) {
     run_sums(k, ref);
     run_distance(k, ref);
+    run_distances(k, ref);
     run_bounds(k, ref);
 }
 
@@ -86,17 +109,22 @@ typedef struct given {
     const fr_kernels *k;
     float *x, *bound;
     int32_t *label, *list;
-    float *sum;
+    float *sum, *panel, *out;
 } given;
 
 static void add_once(void *arg) {
     given *g = arg;
-    g->k->cluster.add(g->x, g->label, NULL, ROWS, WIDTH, g->sum);
+    g->k->cluster.add(g->x, g->label, NULL, ROWS, 0, WIDTH, g->sum);
 }
 static void unsure_once(void *arg) {
     given *g = arg;
     g->k->cluster.unsure(g->x, g->x + ROWS, g->label, g->bound, g->bound, g->bound, 0.1f, ROWS,
                          g->list);
+}
+
+static void distances_once(void *arg) {
+    given *g = arg;
+    g->k->cluster.distances(g->x, ROWS, WIDTH, g->panel, g->out);
 }
 
 static void bench(const fr_kernels *k) {
@@ -105,9 +133,13 @@ static void bench(const fr_kernels *k) {
                check_range(CLUSTERS, 0, 1),
                labels(ROWS, CLUSTERS),
                check_alloc(4 * ROWS),
-               zero_floats(CLUSTERS * WIDTH)};
+               zero_floats(CLUSTERS * WIDTH),
+               check_f32(FR_CLUSTER_PANEL * WIDTH, CHECK_NORMAL),
+               check_alloc(4 * ROWS * FR_CLUSTER_PANEL)};
     check_bench("cluster.add 512x128, 100", CHECK_NO_PEAK, ROWS * WIDTH, ROWS * WIDTH * 4, add_once,
                 &g);
+    check_bench("cluster.distances 512x128", CHECK_F32, 3.0 * ROWS * WIDTH * FR_CLUSTER_PANEL,
+                4.0 * ROWS * WIDTH, distances_once, &g);
     check_bench("cluster.unsure 512", CHECK_NO_PEAK, ROWS * 8, ROWS * 12, unsure_once, &g);
 }
 

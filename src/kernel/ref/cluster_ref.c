@@ -4,7 +4,8 @@
 #include <math.h>
 
 void cluster_add_ref(const float *rows, const int32_t *label, const float *weight, size_t count,
-                     size_t width, float *sum) {
+                     size_t more, size_t width, float *sum) {
+    (void)more;
     for (size_t i = 0; i < count; i++)
         for (size_t d = 0; d < width; d++) {
             float x = (weight ? weight[i] : 1) * rows[i * width + d];
@@ -13,7 +14,8 @@ void cluster_add_ref(const float *rows, const int32_t *label, const float *weigh
 }
 
 void cluster_add_listed_ref(const float *rows, const int32_t *order, const float *weight,
-                            size_t count, size_t width, double *sum) {
+                            size_t count, size_t more, size_t width, double *sum) {
+    (void)more;
     for (size_t i = 0; i < count; i++) {
         const float *x = rows + (size_t)order[i] * width;
         double w = weight ? (double)weight[order[i]] : 1;
@@ -40,6 +42,20 @@ double cluster_square_ref(const float *x, size_t n) {
     double s[8] = {0};
     for (size_t d = 0; d < n; d++) s[d % 8] += (double)x[d] * (double)x[d];
     return sum_lanes(s);
+}
+
+void cluster_distances_ref(const float *x, size_t rows, size_t width, const float *panel,
+                           float *out) {
+    enum { T = FR_CLUSTER_PANEL };
+    for (size_t i = 0; i < rows; i++) {
+        float *sum = out + i * T;
+        for (int t = 0; t < T; t++) sum[t] = 0;
+        for (size_t j = 0; j < width; j++)
+            for (int t = 0; t < T; t++) {
+                float d = panel[j * T + (size_t)t] - x[i * width + j];
+                sum[t] = fmaf(d, d, sum[t]);
+            }
+    }
 }
 
 size_t cluster_unsure_ref(const float *upper, const float *lower, const int32_t *label,

@@ -7,8 +7,9 @@
 #include <math.h>
 
 #define FR_INLINE static inline __attribute__((always_inline))
-/* Rows of a list, and sums of labels, are fetched that much ahead. */
-#define AHEAD 6
+/* Sums of labels, and rows of a list, are asked for that much ahead: rows come from farther off. */
+#define AHEAD_SUMS 12
+#define AHEAD_ROWS 16
 
 FR_INLINE void add_floats(const float *restrict x, float weight, bool weighted, size_t n,
                           float *restrict sum) {
@@ -29,11 +30,11 @@ FR_INLINE void add_row(const float *restrict x, float weight, bool weighted, siz
 /* With widths that are known when it is compiled short rows need no loops. Sums that may lie in a cache farther off are
  * asked for before they are needed. */
 FR_INLINE void add_all(const float *rows, const int32_t *label, const float *weight, size_t count,
-                       size_t width, float *sum) {
+                       size_t more, size_t width, float *sum) {
     for (size_t i = 0; i < count; i++) {
         float *to = sum + (size_t)label[i] * width;
-        if (width >= 16 && i + AHEAD < count) {
-            const float *next = sum + (size_t)label[i + AHEAD] * width;
+        if (width >= 16 && i + AHEAD_SUMS < count + more) {
+            const float *next = sum + (size_t)label[i + AHEAD_SUMS] * width;
             for (size_t d = 0; d < width; d += 16) __builtin_prefetch(next + d, 1);
         }
         if (weight)
@@ -44,30 +45,32 @@ FR_INLINE void add_all(const float *rows, const int32_t *label, const float *wei
 }
 
 void FR_NAME(cluster_add)(const float *rows, const int32_t *label, const float *weight,
-                          size_t count, size_t width, float *sum) {
+                          size_t count, size_t more, size_t width, float *sum) {
     switch (width) {
-    case 1: add_all(rows, label, weight, count, 1, sum); break;
-    case 2: add_all(rows, label, weight, count, 2, sum); break;
-    case 3: add_all(rows, label, weight, count, 3, sum); break;
-    case 4: add_all(rows, label, weight, count, 4, sum); break;
-    case 8: add_all(rows, label, weight, count, 8, sum); break;
-    case 16: add_all(rows, label, weight, count, 16, sum); break;
-    case 32: add_all(rows, label, weight, count, 32, sum); break;
-    case 64: add_all(rows, label, weight, count, 64, sum); break;
-    case 128: add_all(rows, label, weight, count, 128, sum); break;
-    default: add_all(rows, label, weight, count, width, sum); break;
+    case 1: add_all(rows, label, weight, count, more, 1, sum); break;
+    case 2: add_all(rows, label, weight, count, more, 2, sum); break;
+    case 3: add_all(rows, label, weight, count, more, 3, sum); break;
+    case 4: add_all(rows, label, weight, count, more, 4, sum); break;
+    case 8: add_all(rows, label, weight, count, more, 8, sum); break;
+    case 16: add_all(rows, label, weight, count, more, 16, sum); break;
+    case 32: add_all(rows, label, weight, count, more, 32, sum); break;
+    case 64: add_all(rows, label, weight, count, more, 64, sum); break;
+    case 128: add_all(rows, label, weight, count, more, 128, sum); break;
+    default: add_all(rows, label, weight, count, more, width, sum); break;
     }
 }
 
-FR_INLINE void prefetch_row(const float *row, size_t width) {
-    for (size_t d = 0; d < width; d += 16) __builtin_prefetch(row + d);
+/* Into the second cache: it has more rows under way at a time than the first. */
+FR_INLINE void ask_for(const float *row, size_t width) {
+    for (size_t d = 0; d < width; d += 16) __builtin_prefetch(row + d, 0, 2);
 }
 
 void FR_NAME(cluster_add_listed)(const float *rows, const int32_t *order, const float *weight,
-                                 size_t count, size_t width, double *sum) {
+                                 size_t count, size_t more, size_t width, double *sum) {
     for (size_t i = 0; i < count; i++) {
         size_t at = (size_t)order[i];
-        if (i + AHEAD < count) prefetch_row(rows + (size_t)order[i + AHEAD] * width, width);
+        if (i + AHEAD_ROWS < count + more)
+            ask_for(rows + (size_t)order[i + AHEAD_ROWS] * width, width);
         add_row(rows + at * width, weight ? weight[at] : 1, weight, width, sum);
     }
 }
