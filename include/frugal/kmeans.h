@@ -47,6 +47,7 @@ typedef enum fr_kmeans_products {
     FR_PRODUCTS_AUTO,
     FR_PRODUCTS_F32,
     FR_PRODUCTS_BF16, /* in bf16 first; again in f32 wherever the gap does not prove the label */
+    FR_PRODUCTS_INT8, /* likewise in 8 bits */
 } fr_kmeans_products;
 
 typedef struct fr_kmeans_progress {
@@ -93,7 +94,7 @@ typedef struct fr_kmeans_stats {
     bool converged;
     fr_kmeans_method method; /* that did the last iteration */
     int64_t products;        /* of a point and a centroid, in all iterations */
-    int64_t rechecked;       /* points whose label bf16 did not prove */
+    int64_t rechecked;       /* points whose label products in few bits did not prove */
     int64_t empty;           /* centroids that were found empty, over all iterations */
     double start_seconds, assign_seconds, update_seconds;
 } fr_kmeans_stats;

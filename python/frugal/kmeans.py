@@ -12,7 +12,7 @@ GIVEN = 3
 METHODS = {"auto": 0, "elkan": 0, "lloyd": 1, "hamerly": 2, "yinyang": 3}
 MINIBATCH = 4
 EMPTIES = {"farthest": 0, "keep": 1, "split": 2, "refuse": 3}
-PRODUCTS = {"auto": 0, "f32": 1, "bf16": 2}
+PRODUCTS = {"auto": 0, "f32": 1, "bf16": 2, "int8": 3}
 NAMES = ["auto", "lloyd", "hamerly", "yinyang", "minibatch"]
 
 
@@ -59,7 +59,7 @@ class KMeans:
     algorithm   'auto', 'lloyd', 'hamerly', 'yinyang': the same result in another time ('elkan' is 'auto')
     metric      'euclidean', 'cosine', 'dot'
     empty       a center without points: 'farthest' (moves to the farthest point), 'keep', 'split', 'refuse' (an error)
-    products    'auto', 'f32', 'bf16': the same labels
+    products    'auto', 'f32', 'bf16', 'int8': the same labels
     n_jobs      threads; None: all processors. The result has the same bits for any number
     memory      bytes of working memory; None: 64 MiB
     out_of_core X is a mapped file (numpy.memmap) larger than memory: read it ahead, forget it behind

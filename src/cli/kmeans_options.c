@@ -106,7 +106,7 @@ static int take_start(fr_kmeans_call *c, const char *word) {
 
 static int take_choice(fr_kmeans_call *c, int option, const char *word) {
     static const char *const empties[] = {"farthest", "keep", "split", "refuse"};
-    static const char *const products[] = {"auto", "f32", "bf16"};
+    static const char *const products[] = {"auto", "f32", "bf16", "int8"};
     int i, code;
     switch (option) {
     case METRIC:
@@ -123,7 +123,7 @@ static int take_choice(fr_kmeans_call *c, int option, const char *word) {
         c->o.empty = (fr_kmeans_empty)i;
         return 0;
     default:
-        if ((code = choice("products", word, products, 3, &i))) return code;
+        if ((code = choice("products", word, products, 4, &i))) return code;
         c->o.products = (fr_kmeans_products)i;
         return 0;
     }

@@ -8,9 +8,13 @@ enum {
     PART = 256 << 10, /* bytes of rows, and of a set of panels: both lie in the second cache */
     LONG = 4096,      /* coordinates; longer rows are cut into pieces */
     PIECE = 1024,
-    PAIRED = 4096, /* coordinates, at most, of rows in bf16 */
-    FLAT = 8,      /* coordinates, at most, for which points go into the lanes */
+    NUMBERS = 8192, /* of panels, at most, of bounds: as many as leave bits enough */
+    FLAT = 8,       /* coordinates, at most, for which points go into the lanes */
 };
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
 
 static size_t clamp(size_t x, size_t low, size_t high) {
     return x < low ? low : x > high ? high : x;
@@ -51,10 +55,10 @@ static void *cut(cutter *c, size_t floats) {
 
 void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, size_t *bytes) {
     const fr_nearest_kernels *k = &c->kernels->nearest;
-    const size_t rows = c->plan.rows, lanes = rows * (size_t)k->lanes, points = (size_t)k->points;
-    const size_t width = (size_t)c->width, pairs = c->pairs_wanted ? rows : 0;
+    const size_t rows = c->plan.rows, lanes = rows * (size_t)k->width, points = (size_t)k->points;
+    const size_t width = (size_t)c->width, bounds = c->middle ? rows : 0;
     size_t packed = c->plan.across ? points * width : c->plan.copied ? rows * c->plan.stride : 0;
-    if (packed < pairs * c->pair_stride) packed = pairs * c->pair_stride;
+    if (bounds) packed = larger(packed, fr_bounds_scratch(c) / 4);
     cutter t = {scratch, 0};
     s->packed = cut(&t, packed);
     s->best = cut(&t, lanes);
@@ -64,11 +68,17 @@ void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, s
     s->spill_second = cut(&t, points);
     s->spill_label = cut(&t, points);
     s->sums = cut(&t, c->plan.piece < width ? rows * c->plan.set * (size_t)k->width : 0);
-    s->slack = cut(&t, pairs);
-    s->length = cut(&t, pairs);
-    s->least = cut(&t, pairs);
-    s->again = cut(&t, pairs);
-    s->gather = cut(&t, pairs ? FR_ASSIGN_GATHER * width : 0);
+    s->error = cut(&t, bounds);
+    s->unit = cut(&t, bounds);
+    s->length = cut(&t, bounds);
+    s->limit = cut(&t, bounds);
+    s->open = cut(&t, bounds);
+    s->again = cut(&t, bounds);
+    s->gather = cut(&t, bounds ? FR_ASSIGN_GATHER * width : 0);
+    const size_t candidates = bounds ? FR_CANDIDATES + (size_t)c->k + 2 * FR_NEAREST_LANES : 0;
+    s->candidate_row = cut(&t, candidates);
+    s->candidate = cut(&t, candidates);
+    s->score = cut(&t, candidates);
     *bytes = t.used;
 }
 
@@ -82,15 +92,46 @@ size_t fr_assign_scratch(const fr_centroids *c, const fr_points *p) {
 
 /* ---- centroids ---- */
 
+static size_t steps_of(const fr_centroids *c, fr_nearest_bits bits) {
+    const size_t each = bits == FR_NEAREST_INT8 ? 4 : 2; /* coordinates of a step */
+    return ((size_t)c->width + each - 1) / each;
+}
+
+/* Rows of a tile that lie whole pages apart would push each other out of the first cache. */
+static size_t stride_of(size_t steps) {
+    return steps % 256 ? steps : steps + 16;
+}
+
 /* Worth it from some products on that the rounding of points, and the proofs, are shared by. */
-static void choose_pairs(fr_centroids *c, fr_kmeans_products products) {
-    const bool worth = c->k >= 96 && c->width >= 16 && (double)c->k * (double)c->width >= 8192;
-    c->pairs_wanted = c->kernels->nearest.scan_bf16 && c->width <= PAIRED &&
-                      (products == FR_PRODUCTS_BF16 || (products == FR_PRODUCTS_AUTO && worth));
-    c->pair_steps = ((size_t)c->width + 1) / 2 + 1;
-    c->pair_stride = odd_lines(c->pair_steps);
-    c->pair_set =
-        clamp(PART / (c->pair_steps * (size_t)c->kernels->nearest.width * 4), 1, c->panel_count);
+static void choose_bounds(fr_centroids *c, fr_kmeans_products products) {
+    const fr_nearest_few *few = c->kernels->nearest.bounds;
+    const bool fits = c->width <= FR_BOUNDED_MOST && c->panel_count <= NUMBERS;
+    const bool worth =
+        products == FR_PRODUCTS_AUTO && c->width >= 16 && (double)c->k * (double)c->width >= 8192;
+    bool *wanted = c->bound.wanted;
+    wanted[FR_NEAREST_BF16] = few[FR_NEAREST_BF16].scan && fits &&
+                              (products == FR_PRODUCTS_BF16 || (worth && c->k >= 96));
+    wanted[FR_NEAREST_INT8] = few[FR_NEAREST_INT8].scan && fits &&
+                              (products == FR_PRODUCTS_INT8 || (worth && c->k >= 64));
+    c->bound.widest =
+        stride_of(steps_of(c, wanted[FR_NEAREST_BF16] ? FR_NEAREST_BF16 : FR_NEAREST_INT8));
+    while ((size_t)c->bound.mask + 1 < c->panel_count) c->bound.mask = 2 * c->bound.mask + 1;
+}
+
+static bool take_bounds(fr_centroids *c) {
+    fr_bound_centroids *b = &c->bound;
+    const size_t k = (size_t)c->k, lanes = c->panel_count * (size_t)c->kernels->nearest.width;
+    if (!b->wanted[FR_NEAREST_BF16] && !b->wanted[FR_NEAREST_INT8]) return true;
+    c->middle = fr_alloc(FR_MEM_PACKED, (size_t)c->width * 4);
+    b->panels = fr_alloc(FR_MEM_PACKED, lanes * b->widest * 4);
+    b->start = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    b->step = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    b->low = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    b->reach = fr_alloc(FR_MEM_PACKED, lanes * 4);
+    b->fixed = fr_alloc(FR_MEM_PACKED, k * 4);
+    b->slip = fr_alloc(FR_MEM_PACKED, k * 4);
+    return c->middle && b->panels && b->start && b->step && b->low && b->reach && b->fixed &&
+           b->slip;
 }
 
 static bool take_memory(fr_centroids *c) {
@@ -99,15 +140,7 @@ static bool take_memory(fr_centroids *c) {
     c->rows = fr_alloc(FR_MEM_STATE, k * width * 4);
     c->panels = fr_alloc(FR_MEM_PACKED, lanes * width * 4);
     c->square = fr_alloc(FR_MEM_PACKED, lanes * 4);
-    if (!c->rows || !c->panels || !c->square) return false;
-    if (!c->pairs_wanted) return true;
-    c->pairs = fr_alloc(FR_MEM_PACKED, lanes * c->pair_steps * 4);
-    c->low = fr_alloc(FR_MEM_PACKED, lanes * 4);
-    c->fixed = fr_alloc(FR_MEM_PACKED, k * 4);
-    c->reach = fr_alloc(FR_MEM_PACKED, k * 4);
-    c->slip = fr_alloc(FR_MEM_PACKED, k * 4);
-    c->middle = fr_alloc(FR_MEM_PACKED, width * 4);
-    return c->pairs && c->low && c->fixed && c->reach && c->slip && c->middle;
+    return c->rows && c->panels && c->square && take_bounds(c);
 }
 
 static fr_status no_memory(int64_t k, int64_t width) {
@@ -135,7 +168,8 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
     c->panel_count = (size_t)((k + nr - 1) / nr);
     c->narrow = nr == 2 * lanes && k % nr > 0 && k % nr <= lanes;
     c->plan = plan_of(c);
-    choose_pairs(c, products);
+    choose_bounds(c, products);
+    fr_centroids_forget(c);
     if (!take_memory(c)) {
         fr_centroids_free(c);
         return no_memory(k, width);
@@ -146,15 +180,10 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
 
 void fr_centroids_free(fr_centroids *c) {
     if (!c) return;
-    fr_free(c->rows);
-    fr_free(c->panels);
-    fr_free(c->square);
-    fr_free(c->pairs);
-    fr_free(c->low);
-    fr_free(c->fixed);
-    fr_free(c->reach);
-    fr_free(c->slip);
-    fr_free(c->middle);
+    const fr_bound_centroids *b = &c->bound;
+    void *all[] = {c->rows, c->panels, c->square, c->middle, b->panels, b->start,
+                   b->step, b->low,    b->reach,  b->fixed,  b->slip};
+    for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
     fr_free(c);
 }
 
@@ -184,14 +213,113 @@ static void set_panel(void *arg, size_t p) {
     }
     c->kernels->gemm.pack_rows(c->rows + first * width, width * 4, (int)n, width, (int)nr,
                                c->panels + first * width);
-    if (c->pairs_wanted) fr_pairs_panel(c, p);
+    if (c->way != FR_WAY_F32) fr_bounds_panel_set(c, p);
+}
+
+/* The mean of the centroids, once: what is kept of points holds as long as it stays. */
+static void find_middle(fr_centroids *c) {
+    enum { COLUMNS = 64 };
+    const size_t width = (size_t)c->width;
+    double square = 0;
+    for (size_t d = 0; d < width && !c->has_middle; d += COLUMNS) {
+        double sum[COLUMNS] = {0};
+        const size_t n = width - d < COLUMNS ? width - d : COLUMNS;
+        for (int64_t j = 0; j < c->k; j++)
+            for (size_t i = 0; i < n; i++) sum[i] += (double)c->rows[(size_t)j * width + d + i];
+        for (size_t i = 0; i < n; i++) c->middle[d + i] = (float)(sum[i] / (double)c->k);
+    }
+    c->has_middle = true;
+    for (size_t d = 0; d < width; d++) square += (double)c->middle[d] * (double)c->middle[d];
+    c->middle_length = sqrt(square);
+}
+
+static void find_longest(fr_centroids *c) {
+    double longest = 0;
+    c->largest = 0;
+    for (int64_t j = 0; j < c->k; j++) {
+        c->largest = fmaxf(c->largest, c->square[j]);
+        if (c->metric != FR_EUCLID)
+            longest = fmax(longest, square_of(c->rows + j * c->width, (size_t)c->width));
+    }
+    c->longest = sqrtf(fmaxf(c->largest, (float)longest)) * (1 + 0x1p-20f);
+}
+
+/* ---- the way that labels are found ---- */
+
+static void take_way(fr_centroids *c, fr_assign_way way) {
+    fr_bound_centroids *b = &c->bound;
+    c->way = way;
+    if (way == FR_WAY_F32) return;
+    b->bits = way == FR_WAY_INT8 ? FR_NEAREST_INT8 : FR_NEAREST_BF16;
+    b->steps = steps_of(c, b->bits);
+    b->stride = stride_of(b->steps);
+    b->set = clamp(PART / (b->steps * (size_t)c->kernels->nearest.width * 4), 1, c->panel_count);
+}
+
+static void take_best_way(fr_centroids *c) {
+    take_way(c, c->bound.wanted[FR_NEAREST_INT8]   ? FR_WAY_INT8
+                : c->bound.wanted[FR_NEAREST_BF16] ? FR_WAY_BF16
+                                                   : FR_WAY_F32);
+}
+
+static void take_next_way(fr_centroids *c) {
+    const bool bf16 = c->way == FR_WAY_INT8 && c->bound.wanted[FR_NEAREST_BF16];
+    take_way(c, bf16 ? FR_WAY_BF16 : FR_WAY_F32);
+}
+
+static void set_panels(fr_centroids *c, fr_pool *pool) {
+    for (;;) {
+        fr_pool_run(pool, c->panel_count, set_panel, c);
+        if (c->way == FR_WAY_F32) return;
+        find_longest(c);
+        fr_bounds_panels_end(c);
+        if (c->bound.good) return;
+        take_next_way(c);
+    }
+}
+
+void fr_centroids_forget(fr_centroids *c) {
+    c->has_middle = false;
+    take_best_way(c);
+    c->wait = 0, c->patience = 1;
 }
 
 void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool) {
     if (rows != c->rows) memcpy(c->rows, rows, (size_t)c->k * (size_t)c->width * 4);
-    if (c->pairs_wanted) fr_pairs_middle(c);
-    fr_pool_run(pool, c->panel_count, set_panel, c);
-    c->pairs_good = c->pairs_wanted && fr_pairs_good(c);
+    if (c->middle) find_middle(c);
+    if (c->wait)
+        c->wait--;
+    else
+        take_best_way(c);
+    set_panels(c, pool);
+}
+
+/* The next way from the next set of centroids on, for a while that doubles each time. */
+void fr_centroids_learn(fr_centroids *c, int64_t count, int64_t refused) {
+    if (refused <= count / 2 || c->way == FR_WAY_F32) return;
+    take_next_way(c);
+    c->wait = c->patience;
+    if (c->patience < 1 << 20) c->patience *= 2;
+}
+
+void fr_centroids_try(fr_centroids *c, const fr_points *p, void *scratch, fr_pool *pool) {
+    enum { FEW = 56 };
+    int32_t label[FEW];
+    const int64_t n = p->rows < FEW ? p->rows : FEW;
+    float *rows = c->way == FR_WAY_F32
+                      ? NULL
+                      : fr_alloc_array(FR_MEM_OTHER, FEW, (size_t)c->width * sizeof *rows);
+    for (int64_t i = 0; rows && i < n; i++)
+        fr_points_row(p, i * (p->rows / n), rows + i * c->width);
+    while (rows && c->way != FR_WAY_F32) {
+        fr_assigned found = {.label = label};
+        fr_assign_rows(c, n, rows, scratch, &found);
+        if (!found.refused) break;
+        take_next_way(c);
+        c->wait = c->patience;
+        set_panels(c, pool);
+    }
+    fr_free(rows);
 }
 
 /* ---- labels ---- */
@@ -199,13 +327,16 @@ void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool) {
 void fr_assign_rows(const fr_centroids *c, int64_t count, const float *rows, void *scratch,
                     fr_assigned *out) {
     fr_assign_space s;
-    size_t bytes;
+    size_t bytes, done = 0;
+    bool worth = true;
     fr_assign_carve(c, scratch, &s, &bytes);
     out->products += count * c->k;
-    if (c->pairs_good && !out->best && !out->second)
-        out->rechecked += fr_assign_pairs(c, count, rows, &s, out->label);
-    else
-        fr_assign_scan(c, count, rows, &s, out->label, out->best, out->second);
+    const fr_assign_way way = out->best || out->second ? FR_WAY_F32 : c->way;
+    if (way != FR_WAY_F32) worth = fr_assign_bounds(c, (size_t)count, rows, &s, out, &done);
+    if (!worth) out->refused += count, out->rechecked += count - (int64_t)done;
+    if (done == (size_t)count) return;
+    fr_assign_scan(c, count - (int64_t)done, rows + done * (size_t)c->width, &s, out->label + done,
+                   out->best, out->second);
 }
 
 void fr_assign_scores(const fr_centroids *c, const float *row, int64_t from, int64_t to,

@@ -3,7 +3,7 @@
  * Of Euclid, the score of centroid j for point x is |c_j|^2 - 2 x.c_j; of cosine and dot, - x.c_j. The least score
  * wins, the lowest j among equals. In f32 a product is one chain of fused multiply-adds in the order of the
  * coordinates, begun at zero, the score one fused multiply-add more: so it is the same number in every tile, table of
- * kernels and path. That number defines the labels. bf16 proves most of them at half the cost or less. */
+ * kernels and path. That number defines the labels. int8 proves most of them at a quarter of the cost, bf16 at half. */
 #ifndef FR_CLUSTER_ASSIGN_H
 #define FR_CLUSTER_ASSIGN_H
 
@@ -14,6 +14,12 @@ typedef struct fr_centroids fr_centroids;
 fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans_products products,
                            fr_centroids **out);
 void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool); /* [k, width] */
+/* The next rows have nothing to do with those before. */
+void fr_centroids_forget(fr_centroids *c);
+/* Chooses how labels are found by how it goes with a few of the points; after a pass, by how it went with all: of
+ * `refused` of `count` rows the way that was chosen was not worth it. The labels are the same. */
+void fr_centroids_try(fr_centroids *c, const fr_points *p, void *scratch, fr_pool *pool);
+void fr_centroids_learn(fr_centroids *c, int64_t count, int64_t refused);
 const float *fr_centroids_rows(const fr_centroids *c);
 void fr_centroids_free(fr_centroids *c);
 
@@ -24,8 +30,14 @@ typedef struct fr_assigned {
     int32_t *label; /* [count] */
     float *best,
         *second; /* [count] f32 scores of the nearest and the next, or both NULL (then bf16 may prove labels) */
-    int64_t products, rechecked; /* added to */
+    int64_t products, rechecked, refused; /* added to; refused: see fr_centroids_learn */
+    void *
+        codes; /* of a block that begins with these rows: fr_assign_codes_bytes that were zeros once, and are used for
+                  * no other rows, nor other centroids but by fr_centroids_set; or NULL */
 } fr_assigned;
+
+/* What a block's points take in 8 bits, to be kept from one pass to the next; 0 where they are not wanted. */
+size_t fr_assign_codes_bytes(const fr_centroids *c);
 
 /* One block or part of one, dense float rows (fr_points_rows), by the calling thread. */
 void fr_assign_rows(const fr_centroids *c, int64_t count, const float *rows, void *scratch,

@@ -1,5 +1,6 @@
 /* assign_parts.h: between the files of the assignment: assign.c (centroids, the way chosen), assign_scan.c (in f32),
- * assign_pairs.c (proofs in bf16). */
+ * assign_bounds.c (bounds by products in bf16 and int8), assign_prove.c (what bounds prove, and what becomes of the other
+ * rows). */
 #ifndef FR_CLUSTER_ASSIGN_PARTS_H
 #define FR_CLUSTER_ASSIGN_PARTS_H
 
@@ -18,6 +19,21 @@ typedef struct fr_assign_plan {
     size_t stride; /* of copies */
 } fr_assign_plan;
 
+typedef enum fr_assign_way { FR_WAY_BF16, FR_WAY_INT8, FR_WAY_F32 } fr_assign_way;
+
+/* Centroids in few bits; see assign_bounds.c. Arrays but `fixed` and `slip` are [panel_count][kernels' width]. */
+typedef struct fr_bound_centroids {
+    bool wanted[FR_NEAREST_KINDS], good; /* no number is too large to be proven */
+    fr_nearest_bits bits;                /* of what is there */
+    size_t steps, set, stride,
+        widest;       /* of a row; panels of a set; of rows of points, and at most */
+    int32_t mask;     /* bits of a panel's number */
+    uint32_t *panels; /* [panel_count][steps][kernels' width] */
+    int32_t *start;
+    float *step, *low, *reach, *fixed, *slip;
+    float slip_most, low_most, reach_most; /* slip_most: of reach */
+} fr_bound_centroids;
+
 struct fr_centroids {
     int64_t k, width;
     fr_metric metric;
@@ -30,47 +46,70 @@ struct fr_centroids {
     bool narrow; /* the upper half of the last panel is empty */
     fr_assign_plan plan;
 
-    /* In bf16; see assign_pairs.c. */
-    bool pairs_wanted,
-        pairs_good; /* there is memory for them; no number is too large to be proven */
-    size_t pair_steps, pair_set,
-        pair_stride; /* steps of a row, the last is for errors; panels of a set; of rows */
-    uint32_t *pairs; /* [panel_count][pair_steps][kernels' width] */
-    float *low,
-        *fixed; /* what a score has beside products, less errors that no point adds to; these [k] */
-    float *reach, *slip; /* [k] lengths, and errors of rounding: bf16 values */
-    float *middle;       /* [width] the mean of the centroids */
+    /* Of both kinds of bounds: */
+    bool has_middle;
+    float *middle; /* [width] the mean of the centroids that were the first */
+    double middle_length;
+    float longest, largest; /* length of a centroid, and its score beside products */
+    fr_bound_centroids bound;
+    fr_assign_way way; /* of the rows to come */
+    int wait,
+        patience; /* sets of centroids until bounds that did not pay are tried again, and next time */
 };
 
 /* Where rows are packed and lanes kept, cut out of a thread's scratch. */
 typedef struct fr_assign_space {
     void *packed;         /* the rows of a part, or a panel of `across` */
-    float *best, *second; /* [rows of a part][lanes] */
+    float *best, *second; /* [rows of a part][lanes], of bounds [..][width] */
     int32_t *index;
     float *sums;                      /* [rows of a part][set][width], of pieces */
     float *spill_best, *spill_second; /* for results of a filled-up panel of `across` */
     int32_t *spill_label;
-    /* Of bf16, a value a row of a part: square lengths and what rounding took of them, which become the two factors
-     * of the error; least scores; rows to be looked at again, and copies of some. */
-    float *slack, *length, *least;
-    int32_t *again;
+    /* Of bounds, a value a row of a part: factors of the error, lengths, limits; rows that are not proven; those to be
+     * looked at again, and copies of some. */
+    float *error, *unit, *length, *limit;
+    int32_t *open, *again;
     float *gather; /* [FR_ASSIGN_GATHER][width] */
+    int32_t *candidate_row,
+        *candidate; /* [FR_CANDIDATES + k + lanes] who may be nearest to whom, and their scores */
+    float *score;
 } fr_assign_space;
 
-enum { FR_ASSIGN_GATHER = 56 /* rows that are looked at again together */ };
+enum {
+    FR_ASSIGN_GATHER = 56,  /* rows that are looked at again together */
+    FR_BOUNDED_MOST = 4096, /* coordinates, at most, of rows in few bits */
+    FR_CANDIDATES = 256,    /* that are compared together, and those of one row more */
+    FR_WORK_SHARE =
+        12, /* a product of its own in f32 takes about as long as so many of a tile of bounds */
+};
 
 void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, size_t *bytes);
+
+/* A part of a block: rows that are looked at together. */
+typedef struct fr_assign_part {
+    const fr_centroids *c;
+    const fr_assign_space *s;
+    const float *rows;
+    size_t count;
+    int32_t *label;
+} fr_assign_part;
 
 /* Every score in f32. best and second may be NULL. */
 void fr_assign_scan(const fr_centroids *c, int64_t count, const float *rows,
                     const fr_assign_space *s, int32_t *label, float *best, float *second);
 
-/* Panel p and the mean, of centroids that were set; whether their numbers are good for it. */
-void fr_pairs_middle(fr_centroids *c);
-void fr_pairs_panel(fr_centroids *c, size_t p);
-bool fr_pairs_good(const fr_centroids *c);
-/* Labels by bf16 where it proves them, else in f32; how many it did not prove. */
-int64_t fr_assign_pairs(const fr_centroids *c, int64_t count, const float *rows,
-                        const fr_assign_space *s, int32_t *label);
+/* Panel p of the centroids in few bits; what follows from all panels; bytes of scratch for points. */
+void fr_bounds_panel_set(fr_centroids *c, size_t p);
+void fr_bounds_panels_end(fr_centroids *c);
+size_t fr_bounds_scratch(const fr_centroids *c);
+/* The chain of f32 errs by no more than this times |x| |c|. */
+double fr_chain_error(const fr_centroids *c);
+
+/* Labels of rows by bounds where these prove them, else in f32. False: bounds leave so much open that the rows from
+ * `*done` on are better looked at in another way. */
+bool fr_assign_bounds(const fr_centroids *c, size_t count, const float *rows,
+                      const fr_assign_space *s, fr_assigned *out, size_t *done);
+/* Of a part whose lanes hold bounds: labels, and how many were open; *work: f32 products that took. */
+int64_t fr_assign_prove(const fr_assign_part *p, int64_t *work);
 
 #endif

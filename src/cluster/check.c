@@ -31,7 +31,7 @@ static fr_status check_choices(const fr_kmeans_opts *o) {
         {"start", (int)o->start, FR_START_GIVEN},
         {"method", (int)o->method, FR_KMEANS_MINIBATCH},
         {"empty", (int)o->empty, FR_EMPTY_REFUSE},
-        {"products", (int)o->products, FR_PRODUCTS_BF16},
+        {"products", (int)o->products, FR_PRODUCTS_INT8},
     };
     for (size_t i = 0; i < FR_COUNT(choice); i++)
         if (choice[i].value < 0 || choice[i].value > choice[i].most)

@@ -63,6 +63,7 @@ void fr_lloyd_free(fr_lloyd *l) {
     fr_bounds_free(l->bounds);
     fr_free(l->before);
     fr_free(l->part);
+    fr_free(l->codes);
     *l = (fr_lloyd){0};
 }
 
@@ -115,10 +116,26 @@ static fr_status choose(fr_lloyd *l, chooser *ch, int64_t products) {
 
 /* ---- the loop ---- */
 
+/* Codes of all points are kept where they take no more than half of the memory: all passes but the first then read a
+ * part of what the points are, and round nothing. */
+static void keep_codes(fr_lloyd *l) {
+    size_t each = l->bounds ? 0 : fr_assign_codes_bytes(l->c);
+    int64_t blocks = (l->n + FR_POINTS_BLOCK - 1) / FR_POINTS_BLOCK;
+    if ((int64_t)each > l->memory / 2 / blocks) each = 0;
+    if (each == l->codes_each) return;
+    fr_free(l->codes);
+    l->codes = each ? fr_alloc_array(FR_MEM_OTHER, (size_t)blocks, each) : NULL;
+    l->codes_each = l->codes ? each : 0;
+    for (int64_t b = 0; l->codes && b < blocks; b++) memset(l->codes + (size_t)b * each, 0, 4);
+}
+
+/* Of the first iteration also how labels are found. */
 static void set_centroids(fr_lloyd *l) {
     double start = fr_now();
     fr_centroids_set(l->c, l->centroid, l->pool);
+    if (l->stats.iterations == 1) fr_centroids_try(l->c, l->p, l->workers->assign, l->pool);
     if (l->bounds) fr_bounds_moved(l->bounds, l);
+    keep_codes(l);
     l->stats.assign_seconds += fr_now() - start;
 }
 

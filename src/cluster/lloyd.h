@@ -12,7 +12,7 @@ typedef struct fr_worker {
     float *rows;  /* of a block, where they must be copied */
     void *assign; /* fr_assign_scratch */
     int32_t label[FR_POINTS_BLOCK];
-    int64_t moved, products, rechecked;
+    int64_t moved, products, rechecked, refused;
     double update_seconds;
 } fr_worker;
 
@@ -32,6 +32,8 @@ typedef struct fr_lloyd {
     int threads;
     fr_worker *workers;
     double *part; /* a number for each block of a wave */
+    char *codes;  /* of the points in few bits, codes_each bytes a block; NULL: none are kept */
+    size_t codes_each;
     double squares,
         weight;        /* weighted sum of |x|^2, and of weights: for the inertia while it runs */
     fr_bounds *bounds; /* NULL: every distance */

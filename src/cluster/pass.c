@@ -23,12 +23,14 @@ static void label_block(fr_lloyd *l, fr_worker *w, size_t thread, int64_t first,
         return;
     }
     fr_assigned found = {.label = w->label};
+    if (l->codes) found.codes = l->codes + (size_t)(first / FR_POINTS_BLOCK) * l->codes_each;
     fr_assign_rows(l->c, count, rows, w->assign, &found);
     for (int64_t i = 0; i < count; i++) moved += label[i] != w->label[i];
     if (moved) memcpy(label, w->label, (size_t)count * sizeof *label);
     w->moved += moved;
     w->products += found.products;
     w->rechecked += found.rechecked;
+    w->refused += found.refused;
 }
 
 static double product(const float *x, const float *c, int64_t n) {
@@ -106,15 +108,18 @@ static void weigh(fr_lloyd *l) {
 /* Seconds of the threads become seconds of the pass, of which the update's are taken out. */
 static void count_up(fr_lloyd *l, double seconds, double update_before, fr_pass *out) {
     double update = 0;
+    int64_t refused = 0;
     for (int t = 0; t < l->threads; t++) {
         fr_worker *w = &l->workers[t];
         out->moved += w->moved;
         l->stats.products += w->products;
         l->stats.rechecked += w->rechecked;
         update += w->update_seconds;
-        w->moved = w->products = w->rechecked = 0;
+        refused += w->refused;
+        w->moved = w->products = w->rechecked = w->refused = 0;
         w->update_seconds = 0;
     }
+    fr_centroids_learn(l->c, l->n, refused);
     l->stats.update_seconds += update / l->threads;
     l->stats.assign_seconds += seconds - (l->stats.update_seconds - update_before);
 }

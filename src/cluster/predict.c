@@ -11,7 +11,7 @@ enum { ITEM = FR_POINTS_BLOCK };
 
 typedef struct predictor {
     const fr_points *p;
-    const fr_centroids *c;
+    fr_centroids *c;
     fr_metric metric;
     int64_t first, end;
     int32_t *label;
@@ -49,6 +49,7 @@ static fr_status label_points(predictor *w, fr_reader *reader, fr_pool *pool) {
     w->rows = fr_alloc_array(FR_MEM_OTHER, threads * w->rows_each, sizeof *w->rows);
     w->scratch = fr_alloc(FR_MEM_OTHER, threads * w->scratch_each);
     bool made = w->rows && w->scratch;
+    if (made) fr_centroids_try(w->c, w->p, w->scratch, pool);
     for (w->first = 0; made && w->first < w->p->rows; w->first = w->end) {
         w->end = fr_reader_window(reader, w->p, w->first);
         fr_pool_run_thread(pool, (size_t)((w->end - w->first + ITEM - 1) / ITEM), label_item, w);
@@ -68,6 +69,7 @@ static fr_status read_centroids(const fr_tensor *t, int64_t problem, bool unit, 
     float *rows = fr_alloc_array(FR_MEM_OTHER, (size_t)p.rows, (size_t)p.width * sizeof *rows);
     if (!rows) return FR_NOMEM;
     for (int64_t j = 0; j < p.rows; j++) fr_points_row(&p, j, rows + j * p.width);
+    fr_centroids_forget(c);
     fr_centroids_set(c, rows, pool);
     fr_free(rows);
     return FR_OK;
@@ -100,7 +102,7 @@ static fr_status check(const fr_tensor *points, const fr_tensor *centroids, cons
     FR_TRY(fr_kmeans_check_points("centroids", centroids));
     if (!o || !labels) return fr_fail(FR_INVALID, "labels need options and a place");
     if ((int)o->metric < 0 || o->metric > FR_DOT || (int)o->products < 0 ||
-        o->products > FR_PRODUCTS_BF16)
+        o->products > FR_PRODUCTS_INT8)
         return fr_fail(FR_INVALID, "the metric %d with products %d stands for nothing",
                        (int)o->metric, (int)o->products);
     bool fits = fr_dim(points, -1) == fr_dim(centroids, -1);

@@ -10,7 +10,7 @@
  *     points  [height][stride]     a tile of rows as they lie; height is one of heights[]
  *     panel   [steps][width]       width centroids; lanes past the last are zeros, and their square is +inf
  *
- * A step is a coordinate, or a pair of neighbouring bf16. Per point and lane it keeps the least score, the number of
+ * A step is a coordinate. Per point and lane it keeps the least score, the number of
  * the first lane's centroid when it came, and, where asked, the next score: what is best over all lanes is found once,
  * by `finish`, after the last panel. `across` has points in the lanes and spreads centroids: for few centroids or few
  * coordinates, where a panel would be mostly empty or comparing costs as much as multiplying. */
@@ -19,7 +19,17 @@
 
 #include <frugal/ops.h>
 
-enum { FR_NEAREST_HEIGHTS = 4, FR_NEAREST_CHAINS = 8, FR_NEAREST_LANES = 16 /* at most */ };
+/* No step of codes is less. */
+#define FR_NEAREST_STEP 0x1p-100f
+/* A bound of no centroid. */
+#define FR_NEAREST_NONE 0x1p127f
+
+enum {
+    FR_NEAREST_HEIGHTS = 4,
+    FR_NEAREST_CHAINS = 8,
+    FR_NEAREST_LANES = 16,
+    FR_NEAREST_HIGH = 16 /* at most */
+};
 
 typedef struct fr_nearest_scan {
     int height;
@@ -34,7 +44,7 @@ typedef struct fr_nearest_scan {
     const float *square; /* [count][width] */
     float factor;
     /* Chains in pieces: sums [count][height][width] that go on from an earlier call, and whether they are
-     * complete now. NULL: all in one. Not of bf16. */
+     * complete now. NULL: all in one. */
     float *sums;
     bool begin, end;
     /* [height][lanes], of an earlier call, unless `fresh`; second NULL: not wanted. */
@@ -43,6 +53,59 @@ typedef struct fr_nearest_scan {
     int32_t *index;
     float *second;
 } fr_nearest_scan;
+
+/* The same over few bits: a step is a pair of neighbouring bf16 or four whole numbers of 8 bits (of points, larger by
+ * `bias`, which `start` takes away again). It finds bounds from below of scores, in units of the tile:
+ *
+ *     by * low[j] - error * reach[j] + step[j] * the sum of products
+ *
+ * A lane for each centroid of a panel keeps its two least bounds, and the number of their panel in their last bits: so
+ * these are no more exact than mask / 2^22 of what they are. */
+typedef struct fr_nearest_bounds {
+    int height;
+    size_t steps;
+    const uint32_t *points;
+    const void *next; /* asked for in passing: so many lines of 64 bytes, or about as many */
+    size_t lines;
+    size_t point_stride;
+    const uint32_t *panels;
+    size_t stride, count;
+    int32_t first, mask; /* number of the first panel; the bits that numbers have */
+    bool narrow;
+    const int32_t *start;            /* [count][width], as the next three; of bytes alone */
+    const float *step, *low, *reach; /* low is +inf past the last centroid */
+    float by, error;                 /* no product with these overflows */
+    bool fresh;
+    float *best, *second; /* [height][width] */
+} fr_nearest_bounds;
+
+/* Which rows' labels bounds in lanes prove: those of the centroid b with the least bound, if no other's is at most
+ *
+ *     limit = least + 2 (error[i] reach[b] + unit[i] fixed[b])     and some for the last bits */
+typedef struct fr_nearest_proof {
+    int rows;
+    int32_t mask;
+    const float *best, *second; /* [rows][width] */
+    const float *error, *unit;  /* [rows] */
+    const float *reach, *fixed; /* [k] */
+    int32_t *label;             /* [rows] that of the least bound */
+    float *limit;               /* [rows]; +inf: no limit is known */
+    int32_t *open;              /* the rows that are not proven, in rising order */
+} fr_nearest_proof;
+
+/* What a table has for one kind of bits; scan NULL: no instruction makes it worth it. */
+typedef struct fr_nearest_few {
+    void (*scan)(const fr_nearest_bounds *s);
+    /* Rows - middle in steps, times one number, which is returned: 1, or the least by which all rows' whole numbers
+     * are within +-127. norm and lost: squared lengths of each row so, and of what rounding took away, within a
+     * relative 2^-10 and an absolute 2^-130 of the truth. */
+    float (*round)(const float *rows, size_t count, size_t stride, const float *middle,
+                   size_t width, int bias, uint32_t *out, size_t out_stride, float *norm,
+                   float *lost);
+    int bias;
+} fr_nearest_few;
+
+typedef enum fr_nearest_bits { FR_NEAREST_BF16, FR_NEAREST_INT8, FR_NEAREST_KINDS } fr_nearest_bits;
 
 typedef struct fr_nearest_across {
     size_t steps;
@@ -62,26 +125,25 @@ typedef struct fr_nearest_kernels {
     int points;               /* of a panel of `across` */
 
     void (*scan)(const fr_nearest_scan *s);
-    /* The same over bf16 pairs by the dot instruction, sums within the bounds of any order and with denormals
-     * taken for zero; `second` must be there. NULL where there is none. */
-    void (*scan_bf16)(const fr_nearest_scan *s);
     /* Of `rows` points: label, and where not NULL the least score and the next (+inf: there is none). */
     void (*finish)(int rows, const float *best, const int32_t *index, const float *second,
                    int32_t *label, float *least, float *next);
-    /* Of one point with a known label: the other centroids with scores <= limit, to list, in no order. A negative
-     * number: there may be more than the lanes know. */
-    int (*within)(const float *best, const int32_t *index, const float *second, int32_t label,
-                  float limit, int32_t *list);
+    fr_nearest_few bounds[FR_NEAREST_KINDS];
+    /* What follows stands in tables that have bounds. How many rows are open: */
+    int (*prove)(const fr_nearest_proof *p);
+    /* Of one point: the centroids with bounds <= limit to list, in the order of the lanes; those of lanes with a
+     * second such are not listed, the lanes are told. */
+    int (*near)(const float *best, const float *second, int32_t mask, float limit, int32_t *list,
+                uint32_t *deep);
     void (*across)(const fr_nearest_across *a);
+    /* out[i] = row row[i] of rows . row centroid[i] of centroids, in any order of sums. */
+    void (*products)(const float *rows, const float *centroids, const int32_t *row,
+                     const int32_t *centroid, int count, size_t width, float *out);
     /* sum[i] = x[i] . c[i], eight at a time, by the chain. */
     void (*chains)(const float *const *x, const float *const *c, size_t steps, float *sum);
     /* score[j] of one row against whole panels, [count][width]. */
     void (*row)(const float *x, size_t steps, const float *panels, size_t stride, size_t count,
                 const float *square, float factor, float *score);
-    /* x - middle as (width + 1) / 2 pairs for scan_bf16. norm and lost: squared lengths of the row so, and of what
-     * rounding to bf16 took away, within a relative 2^-10 and an absolute 2^-130 of the truth. */
-    void (*pairs)(const float *x, const float *middle, size_t width, uint32_t *out, float *norm,
-                  float *lost);
 } fr_nearest_kernels;
 
 /* The largest height of no more than rows. */

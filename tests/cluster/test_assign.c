@@ -98,8 +98,9 @@ static result assign(const problem *p, fr_metric metric, fr_kmeans_products prod
     if (scores) r.best = take((size_t)p->n * 4), r.second = take((size_t)p->n * 4);
     for (int64_t i = 0; i < p->n; i += block) {
         int64_t count = p->n - i < block ? p->n - i : block;
-        fr_assigned out = {r.label + i, scores ? r.best + i : NULL, scores ? r.second + i : NULL, 0,
-                           0};
+        fr_assigned out = {.label = r.label + i,
+                           .best = scores ? r.best + i : NULL,
+                           .second = scores ? r.second + i : NULL};
         fr_assign_rows(c, count, p->x + i * p->width, scratch, &out);
         r.products += out.products, r.rechecked += out.rechecked;
     }
@@ -192,6 +193,8 @@ static void check_all_ways(const problem *p) {
             check_bits(p, (fr_metric)metric, true, 512, FR_PRODUCTS_AUTO, want);
             check_bits(p, (fr_metric)metric, false, 37, FR_PRODUCTS_F32, want);
             check_bits(p, (fr_metric)metric, false, 512, FR_PRODUCTS_BF16, want);
+            check_bits(p, (fr_metric)metric, false, 512, FR_PRODUCTS_INT8, want);
+            check_bits(p, (fr_metric)metric, false, 37, FR_PRODUCTS_INT8, want);
             fr_kernel_use(NULL);
         }
     }

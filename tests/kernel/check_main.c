@@ -361,6 +361,7 @@ static fr_kernels table_of(unsigned cpu) {
 
 #if defined(__x86_64__)
 void fr_qgemm_fill_avxvnni_as_avx512(fr_qgemm_kernels *out);
+void fr_nearest_fill_avxvnni_as_avx512(fr_nearest_kernels *out);
 #endif
 
 /* The table of AVX-VNNI on a machine that has only AVX-512 VNNI. */
@@ -371,6 +372,7 @@ static bool vnni_as_avx512(fr_kernels *k) {
     *k = table_of(FR_CPU_AVX2);
     k->name = "avx2+vnni (evex)";
     fr_qgemm_fill_avxvnni_as_avx512(&k->qgemm);
+    fr_nearest_fill_avxvnni_as_avx512(&k->nearest);
     return true;
 #else
     (void)k;

@@ -69,7 +69,7 @@ typedef struct lanes {
 } lanes;
 
 static lanes make_lanes(const fr_nearest_kernels *k, int height) {
-    const size_t bytes = (size_t)height * (size_t)k->lanes * 4;
+    const size_t bytes = (size_t)height * (size_t)k->width * 4;
     return (lanes){check_alloc(bytes), check_alloc(bytes), check_alloc(bytes)};
 }
 
@@ -139,26 +139,133 @@ static void check_scan(const fr_nearest_kernels *k, int height, size_t count, si
     }
 }
 
-/* What lies within a limit: known to the lanes, all of it, or said to be unknown. */
-static void check_within(const fr_nearest_kernels *k, size_t count) {
-    set s = make(k, 1, count, 7, -2);
-    lanes l = make_lanes(k, 1);
-    fr_nearest_scan scan = scan_of(k, &s, &l, -2);
-    k->scan(&scan);
-    float *score = check_alloc((size_t)s.panels * (size_t)k->width * 4);
-    k->row(s.x, s.steps, s.panel, scan.stride, (size_t)s.panels, s.square, -2, score);
-    for (size_t j = 0; j < count; j++) {
-        float want = score_of(s.x, s.c + j * s.steps, s.steps, s.square[j], -2);
-        check_same(score + j, &want, 1, 4);
-        int32_t list[FR_NEAREST_LANES],
-            n = k->within(l.best, l.index, l.second, s.want->label, score[j], list);
-        int wanted = 0;
-        for (size_t i = 0; i < count; i++)
-            wanted += score[i] <= score[j] && (int32_t)i != s.want->label;
-        if (n < 0 ? wanted == 0 : n != wanted) check_fail("%d within, wanted %d", n, wanted);
+/* ---- bounds ---- */
+
+/* Two bounds a lane, as a scan of `panels` panels would leave them, and the centroids that they are of. */
+typedef struct held {
+    int rows, width, panels;
+    int32_t mask;
+    float *best, *second; /* [rows][width] */
+    float *bound;         /* [rows][panels][width], marked */
+} held;
+
+static float marked(float x, int32_t mask, int32_t number) {
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    u = (u & ~(uint32_t)mask) | (uint32_t)number;
+    memcpy(&x, &u, 4);
+    return x;
+}
+
+static held make_held(const fr_nearest_kernels *k, int rows, int panels) {
+    held h = {.rows = rows, .width = k->width, .panels = panels};
+    const size_t width = (size_t)k->width;
+    while (h.mask + 1 < panels) h.mask = 2 * h.mask + 1;
+    h.best = check_alloc((size_t)rows * width * 4),
+    h.second = check_alloc((size_t)rows * width * 4);
+    h.bound = check_f32((size_t)rows * (size_t)panels * width, CHECK_NORMAL);
+    for (size_t i = 0; i < (size_t)rows * width; i++) {
+        h.best[i] = h.second[i] = FR_NEAREST_NONE;
+        for (int p = 0; p < panels; p++) {
+            float *b = h.bound + (i / width * (size_t)panels + (size_t)p) * width + i % width;
+            *b = marked(*b, h.mask, p);
+            if (*b < h.best[i])
+                h.second[i] = h.best[i], h.best[i] = *b;
+            else if (*b < h.second[i])
+                h.second[i] = *b;
+        }
+    }
+    return h;
+}
+
+/* What lies within a limit is listed, or its lane is said to be deep. */
+static void check_limits(const fr_nearest_kernels *k, int panels) {
+    const held h = make_held(k, 1, panels);
+    const int count = panels * k->width;
+    for (int j = 0; j < count; j++) {
+        const float limit = h.bound[j];
+        int32_t list[2 * FR_NEAREST_LANES];
+        uint32_t deep;
+        const int n = k->near(h.best, h.second, h.mask, limit, list, &deep);
         for (int i = 0; i < n; i++)
-            if (list[i] == s.want->label || !(score[list[i]] <= score[j]))
-                check_fail("centroid %d is not within", list[i]);
+            if (!(h.bound[list[i]] <= limit)) check_fail("centroid %d is not within", list[i]);
+        for (int i = 0; i < count; i++) {
+            int listed = 0;
+            for (int m = 0; m < n; m++) listed += list[m] == i;
+            const bool within = h.bound[i] <= limit, is_deep = deep >> i % k->width & 1;
+            if (listed != (within && !is_deep))
+                check_fail("centroid %d is listed %d times", i, listed);
+        }
+        for (int lane = 0; lane < k->width; lane++) {
+            int within = 0;
+            for (int i = lane; i < count; i += k->width) within += h.bound[i] <= limit;
+            if ((within > 1) != (deep >> lane & 1)) check_fail("lane %d", lane);
+        }
+    }
+}
+
+static void check_prove(const fr_nearest_kernels *k, int panels) {
+    enum { ROWS = 9 };
+    const held h = make_held(k, ROWS, panels);
+    const int count = panels * k->width;
+    float *error = check_f32(ROWS, CHECK_NORMAL), *unit = check_f32(ROWS, CHECK_NORMAL);
+    float *reach = check_f32((size_t)count, CHECK_NORMAL),
+          *fixed = check_f32((size_t)count, CHECK_NORMAL);
+    for (int i = 0; i < ROWS; i++) {
+        error[i] = fabsf(error[i]), unit[i] = fabsf(unit[i]);
+        if (i % 4 == 3) error[i] = i == 3 ? INFINITY : NAN;
+    }
+    for (int j = 0; j < count; j++) {
+        reach[j] = fabsf(reach[j]) * 0.1f + 1e-3f;
+        fixed[j] = fabsf(fixed[j]) * 0.1f;
+    }
+    float *limit = check_alloc(ROWS * 4);
+    int32_t *label = check_alloc(ROWS * 4), *open = check_alloc(ROWS * 4);
+    const fr_nearest_proof p = {ROWS,  h.mask, h.best, h.second, error, unit,
+                                reach, fixed,  label,  limit,    open};
+    const int n = k->prove(&p);
+    int at = 0;
+    for (int i = 0; i < ROWS; i++) {
+        const float *bound = h.bound + (size_t)i * (size_t)count;
+        int within = 0;
+        for (int j = 0; j < count; j++)
+            if (bound[j] < bound[label[i]]) check_fail("row %d: %d is not the least", i, label[i]);
+        const double least = bound[label[i]];
+        const double add = (double)error[i] * reach[label[i]] + (double)unit[i] * fixed[label[i]];
+        const double top = least + 2 * add, last = (h.mask + 1) * 0x1p-22 * (fabs(least) + 2 * add);
+        const bool listed = at < n && open[at] == i;
+        at += listed;
+        if (!(top < INFINITY)) {
+            if (!listed || limit[i] != INFINITY) check_fail("row %d without a limit", i);
+            continue;
+        }
+        if (!(limit[i] >= top + last))
+            check_fail("limit %g of row %d, wanted %g", limit[i], i, top);
+        check_value(limit[i], top, 0, 4 * last + 1e-5 * (fabs(least) + 2 * add));
+        for (int j = 0; j < count; j++) within += bound[j] <= limit[i];
+        if (listed != (within > 1)) check_fail("row %d is %d, %d are within", i, listed, within);
+    }
+    if (at != n) check_fail("%d rows are open, %d of them known", n, at);
+}
+
+static void check_products(const fr_nearest_kernels *k, size_t width) {
+    enum { ROWS = 5, MOST = 11 };
+    float *x = check_f32(ROWS * width, CHECK_NORMAL), *c = check_f32(ROWS * width, CHECK_NORMAL);
+    for (int count = 1; count <= MOST; count++) {
+        int32_t *row = check_alloc((size_t)count * 4), *centroid = check_alloc((size_t)count * 4);
+        float *out = check_alloc((size_t)count * 4);
+        for (int i = 0; i < count; i++)
+            row[i] = (7 * i + 3) % ROWS, centroid[i] = (3 * i + 1) % ROWS;
+        k->products(x, c, row, centroid, count, width, out);
+        for (int i = 0; i < count; i++) {
+            double sum = 0, size = 0;
+            for (size_t d = 0; d < width; d++) {
+                const double v =
+                    (double)x[(size_t)row[i] * width + d] * c[(size_t)centroid[i] * width + d];
+                sum += v, size += fabs(v);
+            }
+            check_value(out[i], sum, 0, 0x1p-24 * (double)width * size);
+        }
     }
 }
 
@@ -211,10 +318,14 @@ static void check_pairs(const fr_nearest_kernels *k, size_t width, check_kind ki
     const size_t steps = (width + 1) / 2;
     uint16_t *out = check_alloc(steps * 4);
     float norm = NAN, lost = NAN;
-    k->pairs(x, middle, width, (uint32_t *)out, &norm, &lost);
+    const float one = k->bounds[FR_NEAREST_BF16].round(x, 1, width, middle, width, 0,
+                                                       (uint32_t *)out, 0, &norm, &lost);
+    check_value(one, 1, 0, 0);
     double length = 0, taken = 0;
     for (size_t d = 0; d < 2 * steps; d++) {
         const float v = d < width ? x[d] - middle[d] : 0, h = from_bf16(out[d]);
+        if (fabsf(v) > 0x1.fep127f)
+            continue; /* becomes infinite, or does not */
         if (fabsf(v) >= 0x1p-126f)
             check_value(h, v, 0x1p-8, 0);
         else
@@ -225,44 +336,154 @@ static void check_pairs(const fr_nearest_kernels *k, size_t width, check_kind ki
     if (taken < 1e38) check_value(lost, taken, 0x1p-10, 0x1p-130);
 }
 
-static void check_scan_bf16(const fr_nearest_kernels *k, int height, size_t count, size_t steps) {
-    set s = make(k, (size_t)height, count, steps, -2);
-    /* The bits of the floats of `make` are no bf16: both sides anew. */
-    uint16_t *x = check_bf16(s.points * steps * 2, CHECK_NORMAL);
-    const size_t all = (size_t)s.panels * (size_t)k->width;
-    uint16_t *panel = check_bf16(all * steps * 2, CHECK_NORMAL);
-    lanes l = make_lanes(k, height);
-    fr_nearest_scan scan = scan_of(k, &s, &l, -2);
-    scan.points = x, scan.panels = panel;
-    k->scan_bf16(&scan);
-    int32_t *label = check_alloc(s.points * 4);
-    float *least = check_alloc(s.points * 4), *next = check_alloc(s.points * 4);
-    k->finish(height, l.best, l.index, l.second, label, least, next);
-    for (size_t i = 0; i < s.points; i++) {
-        double best = INFINITY, second = INFINITY, mine = NAN, error = 0;
-        for (size_t j = 0; j < count; j++) {
-            double sum = 0, size = 0;
-            for (size_t d = 0; d < 2 * steps; d++) {
-                const size_t row = j / (size_t)k->width * steps + d / 2;
-                double v =
-                    (double)from_bf16(x[i * 2 * steps + d]) *
-                    from_bf16(panel[(row * (size_t)k->width + j % (size_t)k->width) * 2 + d % 2]);
-                sum += v, size += fabs(v);
+/* ---- in bytes ---- */
+
+static void check_bytes(const fr_nearest_kernels *k, size_t width, int bias) {
+    enum { ROWS = 5 };
+    const size_t stride = width + 3, steps = (width + 3) / 4, out_stride = steps + 2;
+    float *rows = check_f32(ROWS * stride, CHECK_NORMAL), *middle = check_f32(width, CHECK_NORMAL);
+    uint32_t *out = check_alloc(ROWS * out_stride * 4);
+    float *norm = check_alloc(ROWS * 4), *lost = check_alloc(ROWS * 4);
+    for (int zero = 0; zero < 2; zero++) {
+        if (zero)
+            for (size_t i = 0; i < ROWS; i++) memcpy(rows + i * stride, middle, width * 4);
+        const float step = k->bounds[FR_NEAREST_INT8].round(rows, ROWS, stride, middle, width, bias,
+                                                            out, out_stride, norm, lost);
+        float most = 0;
+        for (size_t i = 0; i < ROWS; i++)
+            for (size_t d = 0; d < width; d++)
+                most = fmaxf(most, fabsf(rows[i * stride + d] - middle[d]));
+        check_value(step, zero ? FR_NEAREST_STEP : most / 127, 0x1p-22, 0);
+        for (size_t i = 0; i < ROWS; i++) {
+            const uint8_t *code = (const uint8_t *)(out + i * out_stride);
+            double length = 0, taken = 0;
+            for (size_t d = 0; d < 4 * steps; d++) {
+                const float v = d < width ? rows[i * stride + d] - middle[d] : 0;
+                const int q = bias ? code[d] - bias : (int8_t)code[d];
+                if (q < -127 || q > 127) check_fail("code %d", q);
+                check_value(q * step, v, 0, 0.5001 * step);
+                length += (double)v * v;
+                taken += ((double)v - (double)q * step) * ((double)v - (double)q * step);
             }
-            const double score = s.square[j] - 2 * sum;
-            const double bound =
-                4 * 0x1p-23 * (double)(2 * steps) * size + 0x1p-23 * fabs(score) + 1e-30;
-            if (bound > error) error = bound;
-            if ((int32_t)j == label[i]) mine = score;
-            if (score < best)
-                second = best, best = score;
-            else if (score < second)
-                second = score;
+            check_value(norm[i], length, 0x1p-10, 0x1p-130);
+            check_value(lost[i], taken, 0x1p-10, 1e-12 * length + 0x1p-130);
         }
-        check_value(least[i], best, 0, error);
-        check_value(mine, best, 0, 2 * error);
-        if (count > 1) check_value(next[i], second, 0, error);
     }
+}
+
+/* ---- their tiles ---- */
+
+static void *some_codes(fr_nearest_bits bits, size_t steps) {
+    if (bits == FR_NEAREST_BF16) return check_bf16(2 * steps, CHECK_NORMAL);
+    uint32_t *p = check_alloc(4 * steps);
+    for (size_t i = 0; i < steps; i++) p[i] = (uint32_t)check_random();
+    return p;
+}
+
+/* The sum of products of point i and centroid j, and of their sizes. */
+static double sum_of(const fr_nearest_bounds *s, fr_nearest_bits bits, int bias, int width,
+                     size_t i, size_t j, double *size) {
+    const size_t lane = j % (size_t)width, panel = j / (size_t)width;
+    double sum = 0;
+    *size = 0;
+    for (size_t d = 0; d < s->steps; d++) {
+        const void *x = s->points + i * s->point_stride + d;
+        const void *c = s->panels + panel * s->stride + d * (size_t)width + lane;
+        for (size_t e = 0; e < (bits == FR_NEAREST_BF16 ? 2 : 4); e++) {
+            double a, b;
+            if (bits == FR_NEAREST_BF16) {
+                a = (double)from_bf16(((const uint16_t *)x)[e]);
+                b = (double)from_bf16(((const uint16_t *)c)[e]);
+            } else {
+                a = bias ? ((const uint8_t *)x)[e] - bias : ((const int8_t *)x)[e];
+                b = ((const int8_t *)c)[e];
+            }
+            sum += a * b, *size += fabs(a * b);
+        }
+    }
+    return sum;
+}
+
+/* Bounds of each lane against the definition, whose two least in a lane they are up to their last bits. */
+static void check_lanes(const fr_nearest_bounds *s, fr_nearest_bits bits, int bias, int width,
+                        size_t count) {
+    for (size_t i = 0; i < (size_t)s->height; i++)
+        for (size_t lane = 0; lane < (size_t)width; lane++) {
+            double least = FR_NEAREST_NONE, next = FR_NEAREST_NONE, mine = NAN, error = 0;
+            int32_t number;
+            memcpy(&number, s->best + i * (size_t)width + lane, 4);
+            for (size_t j = lane; j < count; j += (size_t)width) {
+                double size, sum = sum_of(s, bits, bias, width, i, j, &size);
+                const double low = (double)s->by * s->low[j] - (double)s->error * s->reach[j];
+                const double bound = low + (double)s->step[j] * sum;
+                const double away =
+                    (bits == FR_NEAREST_BF16 ? 8 * 0x1p-23 * (double)s->steps : 0x1p-22) *
+                        fabs(s->step[j]) * size +
+                    (s->mask + 2) * 0x1p-22 * (fabs(low) + fabs(bound)) + 1e-30;
+                if (away > error) error = away;
+                if ((size_t)(number & s->mask) == j / (size_t)width) mine = bound;
+                if (bound < least)
+                    next = least, least = bound;
+                else if (bound < next)
+                    next = bound;
+            }
+            const float best = s->best[i * (size_t)width + lane];
+            const float second = s->second[i * (size_t)width + lane];
+            check_value(best, least, 0, error);
+            check_value(second, next, 0, error);
+            if (least < FR_NEAREST_NONE) check_value(mine, least, 0, 2 * error);
+        }
+}
+
+static void check_bounds(const fr_nearest_kernels *k, fr_nearest_bits bits, int height,
+                         size_t count, size_t steps) {
+    const size_t width = (size_t)k->width, panels = (count + width - 1) / width,
+                 all = panels * width;
+    const int bias = k->bounds[bits].bias;
+    const size_t last = count % width;
+    lanes l = make_lanes(k, height);
+    int32_t *start = check_alloc(all * 4);
+    float *step = check_f32(all, CHECK_NORMAL), *low = check_f32(all, CHECK_NORMAL);
+    float *reach = check_f32(all, CHECK_NORMAL);
+    fr_nearest_bounds s = {.height = height,
+                           .steps = steps,
+                           .points = some_codes(bits, (size_t)height * steps),
+                           .point_stride = steps,
+                           .panels = some_codes(bits, all * steps),
+                           .stride = steps * width,
+                           .count = panels,
+                           .narrow = last > 0 && last <= (size_t)k->lanes,
+                           .start = start,
+                           .step = step,
+                           .low = low,
+                           .reach = reach,
+                           .by = 3,
+                           .error = 0.5f,
+                           .fresh = true,
+                           .best = l.best,
+                           .second = l.second};
+    while ((size_t)s.mask + 1 < panels) s.mask = 2 * s.mask + 1;
+    for (size_t j = 0; j < all; j++) {
+        start[j] = 0;
+        for (size_t d = 0; bias && d < 4 * steps; d++) {
+            const uint32_t *at = s.panels + j / width * s.stride + d / 4 * width + j % width;
+            start[j] -= bias * ((const int8_t *)at)[d % 4];
+        }
+        if (bits == FR_NEAREST_INT8) step[j] *= 1e-3f;
+        if (j >= count) low[j] = INFINITY, step[j] = reach[j] = 0;
+    }
+    k->bounds[bits].scan(&s);
+    check_lanes(&s, bits, bias, k->width, count);
+    /* One panel after another. */
+    fr_nearest_bounds part = s;
+    for (size_t p = 0; p < panels; p++) {
+        part.panels = s.panels + p * s.stride, part.start = start + p * width;
+        part.step = step + p * width, part.low = low + p * width, part.reach = reach + p * width;
+        part.count = 1, part.first = (int32_t)p, part.fresh = p == 0;
+        part.narrow = s.narrow && p == panels - 1;
+        k->bounds[bits].scan(&part);
+    }
+    check_lanes(&s, bits, bias, k->width, count);
 }
 
 static void run(const fr_kernels *k, const fr_kernels *ref) {
@@ -278,15 +499,22 @@ static void run(const fr_kernels *k, const fr_kernels *ref) {
                     check_scan(n, n->heights[h], counts[c], steps[s], (c + s) % 2 ? -2 : -1);
                     check_end();
                 }
-                if (n->scan_bf16 && check_begin("nearest.scan_bf16 height=%d count=%zu steps=%zu",
-                                                n->heights[h], counts[c], steps[s])) {
-                    check_scan_bf16(n, n->heights[h], counts[c], steps[s]);
+                for (int b = 0; b < FR_NEAREST_KINDS; b++) {
+                    if (!n->bounds[b].scan ||
+                        !check_begin("nearest.bounds bits=%d height=%d count=%zu steps=%zu",
+                                     b ? 8 : 16, n->heights[h], counts[c], steps[s]))
+                        continue;
+                    check_bounds(n, (fr_nearest_bits)b, n->heights[h], counts[c], steps[s]);
                     check_end();
                 }
             }
     for (size_t c = 0; c < COUNT(counts); c++) {
-        if (check_begin("nearest.within count=%zu", counts[c])) {
-            check_within(n, counts[c]);
+        if (n->near && check_begin("nearest.near panels=%zu", counts[c])) {
+            check_limits(n, (int)counts[c]);
+            check_end();
+        }
+        if (n->prove && check_begin("nearest.prove panels=%zu", counts[c])) {
+            check_prove(n, (int)counts[c]);
             check_end();
         }
         for (size_t s = 0; s < COUNT(steps); s++) {
@@ -300,7 +528,17 @@ static void run(const fr_kernels *k, const fr_kernels *ref) {
             check_chains(n, s);
             check_end();
         }
-        if (n->pairs && s && check_begin("nearest.pairs width=%zu", s)) {
+        if (n->products && s && check_begin("nearest.products width=%zu", s)) {
+            check_products(n, s);
+            check_end();
+        }
+        if (n->bounds[FR_NEAREST_INT8].round && s &&
+            check_begin("nearest.bytes width=%zu", 3 * s)) {
+            check_bytes(n, 3 * s, 128);
+            check_bytes(n, 3 * s, 0);
+            check_end();
+        }
+        if (n->bounds[FR_NEAREST_BF16].round && s && check_begin("nearest.pairs width=%zu", s)) {
             check_pairs(n, s, CHECK_NORMAL);
             check_pairs(n, s, CHECK_WIDE);
             check_end();
@@ -314,15 +552,17 @@ typedef struct timing {
     const fr_nearest_kernels *k;
     fr_nearest_scan scan;
     fr_nearest_across across;
+    fr_nearest_bits bits;
+    fr_nearest_bounds bounds;
 } timing;
 
 static void once_f32(void *arg) {
     const timing *t = arg;
     t->k->scan(&t->scan);
 }
-static void once_bf16(void *arg) {
+static void once_bounds(void *arg) {
     const timing *t = arg;
-    t->k->scan_bf16(&t->scan);
+    t->k->bounds[t->bits].scan(&t->bounds);
 }
 static void once_across(void *arg) {
     const timing *t = arg;
@@ -348,10 +588,32 @@ static void bench(const fr_kernels *k) {
         t.scan.second = l.second;
         snprintf(name, sizeof name, "nearest.scan %dx%zux%zu two", height, count, steps);
         check_bench(name, CHECK_F32, ops, bytes, once_f32, &t);
-        if (n->scan_bf16) {
-            memset(s.panel, 0, (size_t)s.panels * (size_t)n->width * steps * 4);
-            snprintf(name, sizeof name, "nearest.scan_bf16 %dx%zux%zu", height, count, 2 * steps);
-            check_bench(name, CHECK_BF16, 2 * ops, bytes, once_bf16, &t);
+        memset(s.panel, 0, (size_t)s.panels * (size_t)n->width * steps * 4);
+        for (int b = 0; b < FR_NEAREST_KINDS; b++) {
+            const int each = b == FR_NEAREST_INT8 ? 4 : 2;
+            if (!n->bounds[b].scan) continue;
+            t.bits = (fr_nearest_bits)b;
+            t.bounds = (fr_nearest_bounds){.height = height,
+                                           .steps = steps,
+                                           .points = (const uint32_t *)s.x,
+                                           .point_stride = steps,
+                                           .panels = (const uint32_t *)s.panel,
+                                           .stride = t.scan.stride,
+                                           .count = t.scan.count,
+                                           .start = (const int32_t *)s.square,
+                                           .step = s.square,
+                                           .low = s.square,
+                                           .reach = s.square,
+                                           .mask = 31,
+                                           .by = 1,
+                                           .error = 1,
+                                           .fresh = true,
+                                           .best = l.best,
+                                           .second = l.second};
+            snprintf(name, sizeof name, "nearest.bounds %d %dx%zux%zu", 32 / each, height, count,
+                     (size_t)each * steps);
+            check_bench(name, each == 4 ? CHECK_INT8 : CHECK_BF16, each * ops, bytes, once_bounds,
+                        &t);
         }
         int32_t *label = check_alloc((size_t)n->points * 4);
         t.across =

@@ -1,14 +1,11 @@
-/* nearest_avx512bf16.c: the same tiles over pairs of bf16, by VDPBF16PS, and points brought to them. */
+/* nearest_avx512bf16.c: bounds from pairs of bf16 by VDPBF16PS, and points brought to them. */
 #include <immintrin.h>
 
-#define NEAREST_DOT(x, c, sum) _mm512_dpbf16_ps(sum, (__m512bh)(x), (__m512bh)(c))
-#include "kernel/simd/nearest.h"
+#define BOUNDS_FLOATS
+#define BOUNDS_DOT(x, c, sum) (sum = _mm512_dpbf16_ps(sum, (__m512bh)(x), (__m512bh)(c)))
+#include "kernel/simd/nearest_bounds.h"
 
 void fr_nearest_fill_avx512bf16(fr_nearest_kernels *out);
-
-static void scan_bf16(const fr_nearest_scan *s) {
-    nearest_heights(true, s);
-}
 
 INLINE __m512 widen(__m256i halves) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
@@ -32,8 +29,8 @@ INLINE __m512i round_pairs(const float *x, const float *middle, size_t left, __m
     return p;
 }
 
-static void pairs(const float *x, const float *middle, size_t width, uint32_t *out, float *norm,
-                  float *lost) {
+static void pairs_row(const float *x, const float *middle, size_t width, uint32_t *out, float *norm,
+                      float *lost) {
     const __m512 zero = _mm512_setzero_ps();
     __m512 n[2] = {zero, zero}, l[2] = {zero, zero};
     size_t d = 0;
@@ -48,7 +45,16 @@ static void pairs(const float *x, const float *middle, size_t width, uint32_t *o
     *lost = _mm512_reduce_add_ps(_mm512_add_ps(l[0], l[1]));
 }
 
+static float pairs(const float *rows, size_t count, size_t stride, const float *middle,
+                   size_t width, int bias, uint32_t *out, size_t out_stride, float *norm,
+                   float *lost) {
+    (void)bias;
+    for (size_t i = 0; i < count; i++)
+        pairs_row(rows + i * stride, middle, width, out + i * out_stride, norm + i, lost + i);
+    return 1;
+}
+
 void fr_nearest_fill_avx512bf16(fr_nearest_kernels *out) {
-    out->scan_bf16 = scan_bf16;
-    out->pairs = pairs;
+    out->bounds[FR_NEAREST_BF16].scan = bounds_scan;
+    out->bounds[FR_NEAREST_BF16].round = pairs;
 }

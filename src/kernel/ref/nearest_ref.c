@@ -52,12 +52,6 @@ static void finish_ref(int rows, const float *best, const int32_t *index, const 
     }
 }
 
-static int within_ref(const float *best, const int32_t *index, const float *second, int32_t label,
-                      float limit, int32_t *list) {
-    list[0] = *index;
-    return *second <= limit ? -1 : *best <= limit && *index != label;
-}
-
 static void across_ref(const fr_nearest_across *a) {
     for (int i = 0; i < POINTS; i++) {
         float best = INFINITY, second = INFINITY;
@@ -100,7 +94,6 @@ void fr_nearest_fill_ref(fr_nearest_kernels *out) {
         .points = POINTS,
         .scan = scan_ref,
         .finish = finish_ref,
-        .within = within_ref,
         .across = across_ref,
         .chains = chains_ref,
         .row = row_ref,

@@ -2,6 +2,7 @@
 #include "kernel/simd/nearest.h"
 
 void FR_NAME(nearest_fill)(fr_nearest_kernels *out);
+void FR_NAME(nearest_prove_fill)(fr_nearest_kernels *out);
 
 static void scan(const fr_nearest_scan *s) {
     if (s->second)
@@ -42,18 +43,6 @@ static void finish(int rows, const float *best, const int32_t *index, const floa
         vmask won = vieq(number, viset1(label[i]));
         next[i] = least_of(vsel(won, vload(second + (size_t)i * FR_VLEN), b));
     }
-}
-
-static int within(const float *best, const int32_t *index, const float *second, int32_t label,
-                  float limit, int32_t *list) {
-    const vf32 top = vset1(limit);
-    if (vany(vle(vload(second), top))) return -1;
-    vmask mine = vieq(viadd(viload(index), lane_numbers()), viset1(label));
-    if (!vany(vmand(vle(vload(best), top), vmnot(mine)))) return 0;
-    int n = 0;
-    for (int i = 0; i < FR_VLEN; i++)
-        if (best[i] <= limit && index[i] + i != label) list[n++] = index[i] + i;
-    return n;
 }
 
 /* ---- points in the lanes ---- */
@@ -166,9 +155,9 @@ void FR_NAME(nearest_fill)(fr_nearest_kernels *out) {
         .points = POINTS,
         .scan = scan,
         .finish = finish,
-        .within = within,
         .across = across,
         .chains = chains,
         .row = row,
     };
+    FR_NAME(nearest_prove_fill)(out);
 }

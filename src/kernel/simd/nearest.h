@@ -1,5 +1,4 @@
-/* nearest.h (simd): the tile of the search for the nearest rows, over f32 or, where NEAREST_DOT says so before, over
- * bf16 pairs. See kernel/nearest.h.
+/* nearest.h (simd): the tile of the search for the nearest rows in f32. See kernel/nearest.h.
  *
  * Two vectors of scores of a panel meet before they meet what a point has: one comparison says which of the two is
  * less, one whether that is less than all before. */
@@ -10,10 +9,6 @@
 #include "kernel/simd/vec.h"
 
 #define INLINE static inline __attribute__((always_inline))
-
-#ifndef NEAREST_DOT
-#define NEAREST_DOT(x, c, sum) vfma(x, c, sum)
-#endif
 
 /* As many sums as the registers hold beside two vectors of centroids. */
 enum {
@@ -76,8 +71,8 @@ INLINE void nearest_panel(const int height, const bool two, const bool wide,
 #pragma GCC unroll 16
         for (int i = 0; i < height; i++) {
             vf32 x = vset1(a[i / 3][(size_t)(i % 3) * stride]);
-            sum[i][0] = NEAREST_DOT(x, c0, sum[i][0]);
-            if (wide) sum[i][1] = NEAREST_DOT(x, c1, sum[i][1]);
+            sum[i][0] = vfma(x, c0, sum[i][0]);
+            if (wide) sum[i][1] = vfma(x, c1, sum[i][1]);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < height; i += 3) a[i / 3]++;

@@ -13,6 +13,7 @@
  *   vmaxabs(a, b)         the larger of |a| and |b|, of numbers
  *   vlt vle veq           ordered comparisons, false with NaN; visnan
  *   vsel(m, a, b)         m ? a : b
+ *   vany vlanes           whether one is true; a bit for each lane that is
  *   vround                to the nearest integer, ties to even
  *   vcvt vtof             between whole floats and integers
  *   vscale2(x, n)         x * 2^n for whole n in -280 .. 280, one rounding, also into denormals

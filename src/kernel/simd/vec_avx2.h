@@ -85,6 +85,9 @@ static inline vmask vmnot(vmask a) {
 static inline int vany(vmask a) {
     return _mm256_movemask_ps(a) != 0;
 }
+static inline unsigned vlanes(vmask a) {
+    return (unsigned)_mm256_movemask_ps(a);
+}
 static inline vf32 vsel(vmask m, vf32 a, vf32 b) {
     return _mm256_blendv_ps(b, a, m);
 }

@@ -86,6 +86,9 @@ static inline vmask vmnot(vmask a) {
 static inline int vany(vmask a) {
     return a != 0;
 }
+static inline unsigned vlanes(vmask a) {
+    return a;
+}
 static inline vf32 vsel(vmask m, vf32 a, vf32 b) {
     return _mm512_mask_blend_ps(m, b, a);
 }

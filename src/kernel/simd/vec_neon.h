@@ -85,6 +85,10 @@ static inline vmask vmnot(vmask a) {
 static inline int vany(vmask a) {
     return vmaxvq_u32(a) != 0;
 }
+static inline unsigned vlanes(vmask a) {
+    static const uint32_t bit[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(a, vld1q_u32(bit)));
+}
 static inline vf32 vsel(vmask m, vf32 a, vf32 b) {
     return vbslq_f32(m, a, b);
 }

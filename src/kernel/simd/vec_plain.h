@@ -79,6 +79,9 @@ static inline vmask vmnot(vmask a) {
 static inline int vany(vmask a) {
     return a;
 }
+static inline unsigned vlanes(vmask a) {
+    return a != 0;
+}
 static inline vf32 vsel(vmask m, vf32 a, vf32 b) {
     return m ? a : b;
 }
