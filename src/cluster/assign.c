@@ -123,6 +123,7 @@ static bool take_bounds(fr_centroids *c) {
     const size_t k = (size_t)c->k, lanes = c->panel_count * (size_t)c->kernels->nearest.width;
     if (!b->wanted[FR_NEAREST_BF16] && !b->wanted[FR_NEAREST_INT8]) return true;
     c->middle = fr_alloc(FR_MEM_PACKED, (size_t)c->width * 4);
+    c->mean = fr_alloc(FR_MEM_PACKED, (size_t)c->width * 4);
     b->panels = fr_alloc(FR_MEM_PACKED, lanes * b->widest * 4);
     b->start = fr_alloc(FR_MEM_PACKED, lanes * 4);
     b->step = fr_alloc(FR_MEM_PACKED, lanes * 4);
@@ -130,8 +131,8 @@ static bool take_bounds(fr_centroids *c) {
     b->reach = fr_alloc(FR_MEM_PACKED, lanes * 4);
     b->fixed = fr_alloc(FR_MEM_PACKED, k * 4);
     b->slip = fr_alloc(FR_MEM_PACKED, k * 4);
-    return c->middle && b->panels && b->start && b->step && b->low && b->reach && b->fixed &&
-           b->slip;
+    return c->middle && c->mean && b->panels && b->start && b->step && b->low && b->reach &&
+           b->fixed && b->slip;
 }
 
 static bool take_memory(fr_centroids *c) {
@@ -181,8 +182,8 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
 void fr_centroids_free(fr_centroids *c) {
     if (!c) return;
     const fr_bound_centroids *b = &c->bound;
-    void *all[] = {c->rows, c->panels, c->square, c->middle, b->panels, b->start,
-                   b->step, b->low,    b->reach,  b->fixed,  b->slip};
+    void *all[] = {c->rows,  c->panels, c->square, c->middle, c->mean,  b->panels,
+                   b->start, b->step,   b->low,    b->reach,  b->fixed, b->slip};
     for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
     fr_free(c);
 }
@@ -216,21 +217,41 @@ static void set_panel(void *arg, size_t p) {
     if (c->way != FR_WAY_F32) fr_bounds_panel_set(c, p);
 }
 
-/* The mean of the centroids, once: what is kept of points holds as long as it stays. */
+/* The mean of some columns, 64 at most, and the sum of their squares. */
+static double mean_of(const fr_centroids *c, size_t from, size_t n, double *mean) {
+    double square = 0;
+    for (size_t i = 0; i < n; i++) mean[i] = 0;
+    for (int64_t j = 0; j < c->k; j++) {
+        const float *x = c->rows + (size_t)(j * c->width) + from;
+        for (size_t i = 0; i < n; i++) mean[i] += (double)x[i];
+        square += square_of(x, n);
+    }
+    for (size_t i = 0; i < n; i++) mean[i] /= (double)c->k;
+    return square;
+}
+
+/* The mean of the centroids becomes what is subtracted, where what was is farther from it than a quarter of the
+ * centroids' own distance: so that what is kept of points holds for some time. */
 static void find_middle(fr_centroids *c) {
     enum { COLUMNS = 64 };
     const size_t width = (size_t)c->width;
-    double square = 0;
-    for (size_t d = 0; d < width && !c->has_middle; d += COLUMNS) {
-        double sum[COLUMNS] = {0};
+    double all = 0, length = 0, away = 0;
+    for (size_t d = 0; d < width; d += COLUMNS) {
         const size_t n = width - d < COLUMNS ? width - d : COLUMNS;
-        for (int64_t j = 0; j < c->k; j++)
-            for (size_t i = 0; i < n; i++) sum[i] += (double)c->rows[(size_t)j * width + d + i];
-        for (size_t i = 0; i < n; i++) c->middle[d + i] = (float)(sum[i] / (double)c->k);
+        double mean[COLUMNS];
+        all += mean_of(c, d, n, mean);
+        for (size_t i = 0; i < n; i++) {
+            const double by = mean[i] - (double)c->middle[d + i];
+            length += mean[i] * mean[i], away += by * by;
+            c->mean[d + i] = (float)mean[i];
+        }
     }
+    const double spread = all / (double)c->k - length;
+    if (c->has_middle && !(away * 16 > spread)) return;
     c->has_middle = true;
-    for (size_t d = 0; d < width; d++) square += (double)c->middle[d] * (double)c->middle[d];
-    c->middle_length = sqrt(square);
+    c->version++;
+    memcpy(c->middle, c->mean, width * sizeof *c->middle);
+    c->middle_length = sqrt(square_of(c->middle, width));
 }
 
 static void find_longest(fr_centroids *c) {

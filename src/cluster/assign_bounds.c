@@ -1,6 +1,6 @@
 /* assign_bounds.c: bounds of scores by products in few bits, and their proof.
  *
- * A point and the centroids move by the mean of the first centroids, m: x' = x - m, c' = c - m. That changes all scores
+ * A point and the centroids move by m, about the mean of the centroids: x' = x - m, c' = c - m. That changes all scores
  * of a point alike but for
  *
  *     |c|^2 - 2 x.c = |c|^2 - 2 m.c' - 2 x'.c' + (the same for all c)       and of dot: - m.c' - x'.c' + ...
@@ -125,7 +125,8 @@ void fr_bounds_panels_end(fr_centroids *c) {
 
 /* Of a block of rows: kept from one pass to the next, or of a part, in scratch. */
 typedef struct codes {
-    int32_t *done;         /* rows that have codes; NULL: none is kept */
+    int32_t *
+        done; /* rows that have codes, and the version of the middle that they have; NULL: none is kept */
     float *slack, *length; /* [rows] A and B */
     float *step;           /* [rows] the number that codes are times, the same for all of a tile */
     uint32_t *code;        /* [rows][stride] */
@@ -244,6 +245,7 @@ bool fr_assign_bounds(const fr_centroids *c, size_t count, const float *rows,
     const bool keep = out->codes != NULL;
     codes kept = codes_at(keep ? out->codes : s->packed, keep ? FR_POINTS_BLOCK : most);
     if (!keep) kept.done = NULL;
+    if (keep && kept.done[1] != c->version) kept.done[0] = 0, kept.done[1] = c->version;
     int64_t work = 0;
     for (*done = 0; *done < count;) {
         const size_t r = *done;

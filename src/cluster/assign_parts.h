@@ -48,7 +48,8 @@ struct fr_centroids {
 
     /* Of both kinds of bounds: */
     bool has_middle;
-    float *middle; /* [width] the mean of the centroids that were the first */
+    int32_t version;      /* of it */
+    float *middle, *mean; /* [width] about the mean of the centroids; their mean now */
     double middle_length;
     float longest, largest; /* length of a centroid, and its score beside products */
     fr_bound_centroids bound;

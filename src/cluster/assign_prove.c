@@ -14,11 +14,11 @@ double fr_chain_error(const fr_centroids *c) {
     return 1.01 * 0x1p-24 * (double)(c->width + 4);
 }
 
-/* What a score by any order of sums may be away from the chain's. */
-static float away_from_chain(const fr_centroids *c, float length) {
-    const double x = ((double)length + c->middle_length) * 1.01;
-    return (float)(-(double)c->factor * 2 * fr_chain_error(c) * x * (double)c->longest +
-                   0x1p-22 * (double)c->largest + 0x1p-100);
+/* What a score by any order of sums may be away from the chain's, for a point of no length and by its length. */
+static void away_from_chain(const fr_centroids *c, float *always, float *by_length) {
+    const double each = -(double)c->factor * 2 * fr_chain_error(c) * (double)c->longest * 1.01;
+    *always = (float)(each * c->middle_length + 0x1p-22 * (double)c->largest + 0x1p-100);
+    *by_length = (float)each;
 }
 
 /* The chains of the centroids of a list, the nearest first found. */
@@ -71,16 +71,17 @@ static bool add_row(const fr_assign_part *p, size_t row, candidates *to) {
     return true;
 }
 
-/* The nearest of a row's n candidates, whose products are there. */
-static int32_t nearest_of(const fr_assign_part *p, size_t row, int32_t *list, float *score, int n) {
+/* The nearest of a row's n candidates, whose products are there; how far their scores may be away from the chain's. */
+static int32_t nearest_of(const fr_assign_part *p, size_t row, int32_t *list, float *score, int n,
+                          float away) {
     const fr_centroids *c = p->c;
     float least = INFINITY;
     int near = 0;
     for (int i = 0; i < n; i++) {
-        score[i] = fmaf(c->factor, score[i], c->square[list[i]]);
+        score[i] = c->square[list[i]] + c->factor * score[i];
         least = score[i] < least ? score[i] : least;
     }
-    const float limit = least + 2 * away_from_chain(c, p->s->length[row]) + fabsf(least) * 0x1p-22f;
+    const float limit = least + 2 * away + fabsf(least) * 0x1p-21f;
     for (int i = 0; i < n; i++) {
         list[near] = list[i]; /* behind what was read */
         near += !(score[i] > limit);
@@ -92,10 +93,13 @@ static void settle(const fr_assign_part *p, candidates *of) {
     const fr_centroids *c = p->c;
     c->kernels->nearest.products(p->rows, c->rows, of->row, of->centroid, of->count,
                                  (size_t)c->width, of->score);
+    float always, by_length;
+    away_from_chain(c, &always, &by_length);
     for (int i = 0, end; i < of->count; i = end) {
         const int32_t row = of->row[i];
         for (end = i + 1; end < of->count && of->row[end] == row;) end++;
-        p->label[row] = nearest_of(p, (size_t)row, of->centroid + i, of->score + i, end - i);
+        p->label[row] = nearest_of(p, (size_t)row, of->centroid + i, of->score + i, end - i,
+                                   always + by_length * p->s->length[row]);
     }
     of->count = 0;
 }

@@ -126,7 +126,7 @@ static void keep_codes(fr_lloyd *l) {
     fr_free(l->codes);
     l->codes = each ? fr_alloc_array(FR_MEM_OTHER, (size_t)blocks, each) : NULL;
     l->codes_each = l->codes ? each : 0;
-    for (int64_t b = 0; l->codes && b < blocks; b++) memset(l->codes + (size_t)b * each, 0, 4);
+    for (int64_t b = 0; l->codes && b < blocks; b++) memset(l->codes + (size_t)b * each, 0, 8);
 }
 
 /* Of the first iteration also how labels are found. */
