@@ -58,7 +58,7 @@ void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, s
     const size_t rows = c->plan.rows, lanes = rows * (size_t)k->width, points = (size_t)k->points;
     const size_t width = (size_t)c->width, bounds = c->middle ? rows : 0;
     size_t packed = c->plan.across ? points * width : c->plan.copied ? rows * c->plan.stride : 0;
-    if (bounds) packed = larger(packed, fr_bounds_scratch(c) / 4);
+    if (bounds) packed = larger(packed, fr_few_scratch(c) / 4);
     cutter t = {scratch, 0};
     s->packed = cut(&t, packed);
     s->best = cut(&t, lanes);
@@ -103,23 +103,23 @@ static size_t stride_of(size_t steps) {
 }
 
 /* Worth it from some products on that the rounding of points, and the proofs, are shared by. */
-static void choose_bounds(fr_centroids *c, fr_kmeans_products products) {
+static void choose_few(fr_centroids *c, fr_kmeans_products products) {
     const fr_nearest_few *few = c->kernels->nearest.bounds;
-    const bool fits = c->width <= FR_BOUNDED_MOST && c->panel_count <= NUMBERS;
+    const bool fits = c->width <= FR_FEW_MOST && c->panel_count <= NUMBERS;
     const bool worth =
         products == FR_PRODUCTS_AUTO && c->width >= 16 && (double)c->k * (double)c->width >= 8192;
-    bool *wanted = c->bound.wanted;
+    bool *wanted = c->few.wanted;
     wanted[FR_NEAREST_BF16] = few[FR_NEAREST_BF16].scan && fits &&
                               (products == FR_PRODUCTS_BF16 || (worth && c->k >= 96));
     wanted[FR_NEAREST_INT8] = few[FR_NEAREST_INT8].scan && fits &&
                               (products == FR_PRODUCTS_INT8 || (worth && c->k >= 64));
-    c->bound.widest =
+    c->few.widest =
         stride_of(steps_of(c, wanted[FR_NEAREST_BF16] ? FR_NEAREST_BF16 : FR_NEAREST_INT8));
-    while ((size_t)c->bound.mask + 1 < c->panel_count) c->bound.mask = 2 * c->bound.mask + 1;
+    while ((size_t)c->few.mask + 1 < c->panel_count) c->few.mask = 2 * c->few.mask + 1;
 }
 
-static bool take_bounds(fr_centroids *c) {
-    fr_bound_centroids *b = &c->bound;
+static bool take_few(fr_centroids *c) {
+    fr_few_centroids *b = &c->few;
     const size_t k = (size_t)c->k, lanes = c->panel_count * (size_t)c->kernels->nearest.width;
     if (!b->wanted[FR_NEAREST_BF16] && !b->wanted[FR_NEAREST_INT8]) return true;
     c->middle = fr_alloc(FR_MEM_PACKED, (size_t)c->width * 4);
@@ -141,7 +141,7 @@ static bool take_memory(fr_centroids *c) {
     c->rows = fr_alloc(FR_MEM_STATE, k * width * 4);
     c->panels = fr_alloc(FR_MEM_PACKED, lanes * width * 4);
     c->square = fr_alloc(FR_MEM_PACKED, lanes * 4);
-    return c->rows && c->panels && c->square && take_bounds(c);
+    return c->rows && c->panels && c->square && take_few(c);
 }
 
 static fr_status no_memory(int64_t k, int64_t width) {
@@ -169,7 +169,7 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
     c->panel_count = (size_t)((k + nr - 1) / nr);
     c->narrow = nr == 2 * lanes && k % nr > 0 && k % nr <= lanes;
     c->plan = plan_of(c);
-    choose_bounds(c, products);
+    choose_few(c, products);
     fr_centroids_forget(c);
     if (!take_memory(c)) {
         fr_centroids_free(c);
@@ -181,7 +181,7 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
 
 void fr_centroids_free(fr_centroids *c) {
     if (!c) return;
-    const fr_bound_centroids *b = &c->bound;
+    const fr_few_centroids *b = &c->few;
     void *all[] = {c->rows,  c->panels, c->square, c->middle, c->mean,  b->panels,
                    b->start, b->step,   b->low,    b->reach,  b->fixed, b->slip};
     for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
@@ -214,7 +214,7 @@ static void set_panel(void *arg, size_t p) {
     }
     c->kernels->gemm.pack_rows(c->rows + first * width, width * 4, (int)n, width, (int)nr,
                                c->panels + first * width);
-    if (c->way != FR_WAY_F32) fr_bounds_panel_set(c, p);
+    if (c->way != FR_WAY_F32) fr_few_set(c, p);
 }
 
 /* The mean of some columns, 64 at most, and the sum of their squares. */
@@ -268,7 +268,7 @@ static void find_longest(fr_centroids *c) {
 /* ---- the way that labels are found ---- */
 
 static void take_way(fr_centroids *c, fr_assign_way way) {
-    fr_bound_centroids *b = &c->bound;
+    fr_few_centroids *b = &c->few;
     c->way = way;
     if (way == FR_WAY_F32) return;
     b->bits = way == FR_WAY_INT8 ? FR_NEAREST_INT8 : FR_NEAREST_BF16;
@@ -278,13 +278,13 @@ static void take_way(fr_centroids *c, fr_assign_way way) {
 }
 
 static void take_best_way(fr_centroids *c) {
-    take_way(c, c->bound.wanted[FR_NEAREST_INT8]   ? FR_WAY_INT8
-                : c->bound.wanted[FR_NEAREST_BF16] ? FR_WAY_BF16
-                                                   : FR_WAY_F32);
+    take_way(c, c->few.wanted[FR_NEAREST_INT8]   ? FR_WAY_INT8
+                : c->few.wanted[FR_NEAREST_BF16] ? FR_WAY_BF16
+                                                 : FR_WAY_F32);
 }
 
 static void take_next_way(fr_centroids *c) {
-    const bool bf16 = c->way == FR_WAY_INT8 && c->bound.wanted[FR_NEAREST_BF16];
+    const bool bf16 = c->way == FR_WAY_INT8 && c->few.wanted[FR_NEAREST_BF16];
     take_way(c, bf16 ? FR_WAY_BF16 : FR_WAY_F32);
 }
 
@@ -293,8 +293,8 @@ static void set_panels(fr_centroids *c, fr_pool *pool) {
         fr_pool_run(pool, c->panel_count, set_panel, c);
         if (c->way == FR_WAY_F32) return;
         find_longest(c);
-        fr_bounds_panels_end(c);
-        if (c->bound.good) return;
+        fr_few_end(c);
+        if (c->few.good) return;
         take_next_way(c);
     }
 }
@@ -353,7 +353,7 @@ void fr_assign_rows(const fr_centroids *c, int64_t count, const float *rows, voi
     fr_assign_carve(c, scratch, &s, &bytes);
     out->products += count * c->k;
     const fr_assign_way way = out->best || out->second ? FR_WAY_F32 : c->way;
-    if (way != FR_WAY_F32) worth = fr_assign_bounds(c, (size_t)count, rows, &s, out, &done);
+    if (way != FR_WAY_F32) worth = fr_assign_few(c, (size_t)count, rows, &s, out, &done);
     if (!worth) out->refused += count, out->rechecked += count - (int64_t)done;
     if (done == (size_t)count) return;
     fr_assign_scan(c, count - (int64_t)done, rows + done * (size_t)c->width, &s, out->label + done,

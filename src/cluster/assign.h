@@ -29,7 +29,7 @@ size_t fr_assign_scratch(const fr_centroids *c, const fr_points *p);
 typedef struct fr_assigned {
     int32_t *label; /* [count] */
     float *best,
-        *second; /* [count] f32 scores of the nearest and the next, or both NULL (then bf16 may prove labels) */
+        *second; /* [count] f32 scores of the nearest and the next, or both NULL (then few bits may prove labels) */
     int64_t products, rechecked, refused; /* added to; refused: see fr_centroids_learn */
     void *
         codes; /* of a block that begins with these rows: fr_assign_codes_bytes that were zeros once, and are used for

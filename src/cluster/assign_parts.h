@@ -1,5 +1,5 @@
 /* assign_parts.h: between the files of the assignment: assign.c (centroids, the way chosen), assign_scan.c (in f32),
- * assign_bounds.c (bounds by products in bf16 and int8), assign_prove.c (what bounds prove, and what becomes of the other
+ * assign_few.c (bounds by products in bf16 and int8), assign_prove.c (what bounds prove, and what becomes of the other
  * rows). */
 #ifndef FR_CLUSTER_ASSIGN_PARTS_H
 #define FR_CLUSTER_ASSIGN_PARTS_H
@@ -21,8 +21,8 @@ typedef struct fr_assign_plan {
 
 typedef enum fr_assign_way { FR_WAY_BF16, FR_WAY_INT8, FR_WAY_F32 } fr_assign_way;
 
-/* Centroids in few bits; see assign_bounds.c. Arrays but `fixed` and `slip` are [panel_count][kernels' width]. */
-typedef struct fr_bound_centroids {
+/* Centroids in few bits; see assign_few.c. Arrays but `fixed` and `slip` are [panel_count][kernels' width]. */
+typedef struct fr_few_centroids {
     bool wanted[FR_NEAREST_KINDS], good; /* no number is too large to be proven */
     fr_nearest_bits bits;                /* of what is there */
     size_t steps, set, stride,
@@ -32,7 +32,7 @@ typedef struct fr_bound_centroids {
     int32_t *start;
     float *step, *low, *reach, *fixed, *slip;
     float slip_most, low_most, reach_most; /* slip_most: of reach */
-} fr_bound_centroids;
+} fr_few_centroids;
 
 struct fr_centroids {
     int64_t k, width;
@@ -52,7 +52,7 @@ struct fr_centroids {
     float *middle, *mean; /* [width] about the mean of the centroids; their mean now */
     double middle_length;
     float longest, largest; /* length of a centroid, and its score beside products */
-    fr_bound_centroids bound;
+    fr_few_centroids few;
     fr_assign_way way; /* of the rows to come */
     int wait,
         patience; /* sets of centroids until bounds that did not pay are tried again, and next time */
@@ -77,9 +77,9 @@ typedef struct fr_assign_space {
 } fr_assign_space;
 
 enum {
-    FR_ASSIGN_GATHER = 56,  /* rows that are looked at again together */
-    FR_BOUNDED_MOST = 4096, /* coordinates, at most, of rows in few bits */
-    FR_CANDIDATES = 256,    /* that are compared together, and those of one row more */
+    FR_ASSIGN_GATHER = 56, /* rows that are looked at again together */
+    FR_FEW_MOST = 4096,    /* coordinates, at most, of rows in few bits */
+    FR_CANDIDATES = 256,   /* that are compared together, and those of one row more */
     FR_WORK_SHARE =
         12, /* a product of its own in f32 takes about as long as so many of a tile of bounds */
 };
@@ -100,16 +100,16 @@ void fr_assign_scan(const fr_centroids *c, int64_t count, const float *rows,
                     const fr_assign_space *s, int32_t *label, float *best, float *second);
 
 /* Panel p of the centroids in few bits; what follows from all panels; bytes of scratch for points. */
-void fr_bounds_panel_set(fr_centroids *c, size_t p);
-void fr_bounds_panels_end(fr_centroids *c);
-size_t fr_bounds_scratch(const fr_centroids *c);
+void fr_few_set(fr_centroids *c, size_t p);
+void fr_few_end(fr_centroids *c);
+size_t fr_few_scratch(const fr_centroids *c);
 /* The chain of f32 errs by no more than this times |x| |c|. */
 double fr_chain_error(const fr_centroids *c);
 
 /* Labels of rows by bounds where these prove them, else in f32. False: bounds leave so much open that the rows from
  * `*done` on are better looked at in another way. */
-bool fr_assign_bounds(const fr_centroids *c, size_t count, const float *rows,
-                      const fr_assign_space *s, fr_assigned *out, size_t *done);
+bool fr_assign_few(const fr_centroids *c, size_t count, const float *rows, const fr_assign_space *s,
+                   fr_assigned *out, size_t *done);
 /* Of a part whose lanes hold bounds: labels, and how many were open; *work: f32 products that took. */
 int64_t fr_assign_prove(const fr_assign_part *p, int64_t *work);
 

@@ -59,7 +59,7 @@ static bool add_row(const fr_assign_part *p, size_t row, candidates *to) {
     int32_t *list = to->centroid + to->count;
     uint32_t deep;
     if (!(p->s->limit[row] < INFINITY)) return false;
-    int n = c->kernels->nearest.near(p->s->best + at, p->s->second + at, c->bound.mask,
+    int n = c->kernels->nearest.near(p->s->best + at, p->s->second + at, c->few.mask,
                                      p->s->limit[row], list, &deep);
     if (deep) {
         if (__builtin_popcount(deep) > lanes / 3) return false;
@@ -120,7 +120,7 @@ static void scan_again(const fr_assign_part *p, size_t count) {
 
 int64_t fr_assign_prove(const fr_assign_part *p, int64_t *work) {
     const fr_assign_space *s = p->s;
-    const fr_bound_centroids *b = &p->c->bound;
+    const fr_few_centroids *b = &p->c->few;
     const fr_nearest_proof proof = {
         .rows = (int)p->count,
         .mask = b->mask,

@@ -155,6 +155,36 @@ static void test_products(void **state) {
 
 /* ---- the same bits ---- */
 
+/* Products in few bits change nothing, whether what they need of the points is kept from pass to pass or not, while the
+ * centroids run away from where they began. */
+static void test_few_bits(void **state) {
+    (void)state;
+    const int64_t n = 5200, k = 70, d = 120;
+    float *x = made_points(MADE_CLUSTERED, n, d, 12);
+    float *first = fr_alloc(FR_MEM_OTHER, (size_t)(k * d) * sizeof *first);
+    assert_non_null(first);
+    for (int64_t i = 0; i < k * d; i++) first[i] = x[i] + 50;
+    fr_tensor given = made_tensor(first, k, d);
+    fr_kmeans_opts o = made_options(k, 9, -1);
+    o.start = FR_START_GIVEN, o.given = &given, o.products = FR_PRODUCTS_F32;
+    o.method = FR_KMEANS_LLOYD;
+    for (int metric = FR_EUCLID; metric <= FR_DOT; metric++) {
+        o.metric = (fr_metric)metric, o.products = FR_PRODUCTS_F32, o.memory = 64 << 20;
+        made_result want = made_run(x, n, d, &o);
+        for (int products = FR_PRODUCTS_AUTO; products <= FR_PRODUCTS_INT8; products++)
+            for (int kept = 0; kept < 2; kept++) {
+                o.products = (fr_kmeans_products)products;
+                o.memory = kept ? 64 << 20 : 1 << 20;
+                made_result r = made_run(x, n, d, &o);
+                made_same(&r, &want, n, k * d);
+                made_free(&r);
+            }
+        made_free(&want);
+    }
+    fr_free(first);
+    fr_free(x);
+}
+
 static void test_same_bits(void **state) {
     (void)state;
     const struct { int64_t n, k, d; } size[] = {{5000, 20, 7}, {9000, 8, 2}, {2000, 700, 96}};
@@ -245,9 +275,10 @@ static void test_batch(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_products), cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_types),    cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_golden),    cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_products),  cmocka_unit_test(test_few_bits),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* assign_bounds.c: bounds of scores by products in few bits, and their proof.
+/* assign_few.c: bounds of scores by products in few bits, and their proof.
  *
  * A point and the centroids move by m, about the mean of the centroids: x' = x - m, c' = c - m. That changes all scores
  * of a point alike but for
@@ -46,14 +46,14 @@ static size_t at_most(size_t a, size_t b) {
 }
 
 static const fr_nearest_few *few_of(const fr_centroids *c) {
-    return &c->kernels->nearest.bounds[c->bound.bits];
+    return &c->kernels->nearest.bounds[c->few.bits];
 }
 
 /* ---- centroids ---- */
 
 /* The error of what does not depend on the point is taken off. chain: what chains err by, of |m|. */
 static void set_low(fr_centroids *c, size_t j, double along, double chain) {
-    fr_bound_centroids *b = &c->bound;
+    fr_few_centroids *b = &c->few;
     const double factor = (double)c->factor, square = (double)c->square[j];
     const double error =
         0x1p-20 * (square + fabs(along)) - factor * chain * c->middle_length + 0x1p-90;
@@ -65,7 +65,7 @@ static void set_low(fr_centroids *c, size_t j, double along, double chain) {
 }
 
 static void set_centroid(fr_centroids *c, size_t j, uint32_t *code) {
-    fr_bound_centroids *b = &c->bound;
+    fr_few_centroids *b = &c->few;
     const size_t nr = (size_t)c->kernels->nearest.width, width = (size_t)c->width;
     const float *row = c->rows + j * width;
     uint32_t *lane = b->panels + j / nr * b->steps * nr + j % nr;
@@ -88,10 +88,10 @@ static void set_centroid(fr_centroids *c, size_t j, uint32_t *code) {
     set_low(c, j, along, chain);
 }
 
-void fr_bounds_panel_set(fr_centroids *c, size_t p) {
-    fr_bound_centroids *b = &c->bound;
+void fr_few_set(fr_centroids *c, size_t p) {
+    fr_few_centroids *b = &c->few;
     const size_t nr = (size_t)c->kernels->nearest.width;
-    uint32_t code[FR_BOUNDED_MOST / 2 + 16];
+    uint32_t code[FR_FEW_MOST / 2 + 16];
     for (size_t j = p * nr; j < (p + 1) * nr; j++) {
         if (j < (size_t)c->k) {
             set_centroid(c, j, code);
@@ -104,8 +104,8 @@ void fr_bounds_panel_set(fr_centroids *c, size_t p) {
     }
 }
 
-void fr_bounds_panels_end(fr_centroids *c) {
-    fr_bound_centroids *b = &c->bound;
+void fr_few_end(fr_centroids *c) {
+    fr_few_centroids *b = &c->few;
     float reach = 0x1p-60f, low = 0, slip = 0;
     bool finite = true;
     for (int64_t j = 0; j < c->k; j++) {
@@ -142,22 +142,22 @@ static codes codes_at(void *memory, size_t rows) {
 }
 
 size_t fr_assign_codes_bytes(const fr_centroids *c) {
-    return c->way == FR_WAY_F32 ? 0 : codes_bytes(c->bound.stride, FR_POINTS_BLOCK);
+    return c->way == FR_WAY_F32 ? 0 : codes_bytes(c->few.stride, FR_POINTS_BLOCK);
 }
 
-size_t fr_bounds_scratch(const fr_centroids *c) {
-    return codes_bytes(c->bound.widest, TILES * (size_t)c->kernels->nearest.heights[0]);
+size_t fr_few_scratch(const fr_centroids *c) {
+    return codes_bytes(c->few.widest, TILES * (size_t)c->kernels->nearest.heights[0]);
 }
 
 /* Codes of a tile's rows, and what of them the codes do not say. */
 static void code_tile(const fr_assign_part *p, size_t row, size_t height, const codes *to,
                       size_t at) {
     const fr_centroids *c = p->c;
-    const size_t width = (size_t)c->width, stride = c->bound.stride;
+    const size_t width = (size_t)c->width, stride = c->few.stride;
     const fr_nearest_few *k = few_of(c);
     float norm[FR_NEAREST_HIGH], lost[FR_NEAREST_HIGH];
     const double sums =
-        c->bound.bits == FR_NEAREST_BF16 ? 2.1 * 0x1p-23 * (2 * (double)width + 4) : 0;
+        c->few.bits == FR_NEAREST_BF16 ? 2.1 * 0x1p-23 * (2 * (double)width + 4) : 0;
     const float more = (float)(sums + 0x1p-20);
     const float step = k->round(p->rows + row * width, height, width, c->middle, width, k->bias,
                                 to->code + at * stride, stride, norm, lost);
@@ -175,7 +175,7 @@ static void code_tile(const fr_assign_part *p, size_t row, size_t height, const 
 static void measure_tile(const fr_assign_part *p, size_t row, size_t height, const codes *from,
                          size_t at, fr_nearest_bounds *scan) {
     const fr_centroids *c = p->c;
-    const fr_bound_centroids *b = &c->bound;
+    const fr_few_centroids *b = &c->few;
     const bool whole = b->bits == FR_NEAREST_INT8;
     const float unit = whole ? -c->factor * from->step[at] : 1, by = 1 / unit;
     const float to_unit = (1 + 0x1p-20f) / unit * -c->factor;
@@ -197,7 +197,7 @@ static void measure_tile(const fr_assign_part *p, size_t row, size_t height, con
 static void scan_tile(const fr_assign_part *p, size_t row, size_t height, const codes *from,
                       size_t at, bool coded) {
     const fr_centroids *c = p->c;
-    const fr_bound_centroids *b = &c->bound;
+    const fr_few_centroids *b = &c->few;
     const size_t nr = (size_t)c->kernels->nearest.width;
     /* Rows that have codes are wanted behind this, by whom is not proven and for sums; else the next for their codes. */
     const size_t ask = coded ? row : row + height;
@@ -239,8 +239,8 @@ static int64_t assign_part(const fr_assign_part *p, const codes *from, size_t at
     return fr_assign_prove(p, work);
 }
 
-bool fr_assign_bounds(const fr_centroids *c, size_t count, const float *rows,
-                      const fr_assign_space *s, fr_assigned *out, size_t *done) {
+bool fr_assign_few(const fr_centroids *c, size_t count, const float *rows, const fr_assign_space *s,
+                   fr_assigned *out, size_t *done) {
     const size_t most = TILES * (size_t)c->kernels->nearest.heights[0], width = (size_t)c->width;
     const bool keep = out->codes != NULL;
     codes kept = codes_at(keep ? out->codes : s->packed, keep ? FR_POINTS_BLOCK : most);
