@@ -1,6 +1,6 @@
-/* assign_parts.h: between the files of the assignment: assign.c (centroids, the way chosen), assign_scan.c (in f32),
- * assign_few.c (bounds by products in bf16 and int8), assign_prove.c (what bounds prove, and what becomes of the other
- * rows). */
+/* assign_parts.h: between the files of the assignment: assign.c (labels of a block, scratch), assign_centroids.c (their
+ * layout, and the way that labels are found), assign_scan.c (in f32), assign_few.c (bounds by products in bf16 and int8),
+ * assign_prove.c (what bounds prove, and what becomes of the other rows). */
 #ifndef FR_CLUSTER_ASSIGN_PARTS_H
 #define FR_CLUSTER_ASSIGN_PARTS_H
 
