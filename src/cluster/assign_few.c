@@ -252,7 +252,7 @@ bool fr_assign_few(const fr_centroids *c, size_t count, const float *rows, const
         const fr_assign_part p = {c, s, rows + r * width, at_most(most, count - r), out->label + r};
         out->rechecked += assign_part(&p, &kept, keep ? r : 0, &work);
         *done += p.count;
-        if (work * FR_WORK_SHARE > (int64_t)*done * c->k) return *done == count;
+        if (work * FR_WORK_SHARE > (int64_t)*done * c->k) return false;
     }
     return true;
 }
