@@ -116,6 +116,7 @@ static fr_status solve(const call *c, int64_t problem, int64_t memory, fr_pool *
     fr_reader *reader = NULL;
     const fr_tensor *w = c->o->weights;
     FR_TRY(fr_points_of(c->points, problem, c->o->metric == FR_COSINE, &p));
+    p.plain = !(c->o->tolerance > 0);
     if (w) p.weights = (const float *)w->data + (w->rank == 2 ? problem * c->n : 0);
     if (c->o->out_of_core) {
         FR_TRY(fr_reader_new(&p, memory / 2, &reader));

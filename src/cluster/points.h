@@ -24,6 +24,7 @@ typedef struct fr_points {
     int64_t problem;      /* which of a batch; -1: there is only one */
     bool unit;            /* rows are brought to length 1 as they are read (cosine) */
     const float *weights; /* [rows], contiguous, or NULL */
+    bool plain;           /* nobody asks for mean_variance */
     /* Of `view`, by fr_points_check: */
     float largest_square; /* no row has a larger squared length, as fr_points_rows gives it */
     double mean_variance; /* of a coordinate, over all rows; likewise */

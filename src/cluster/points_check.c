@@ -1,7 +1,7 @@
 /* points_check.c: what must be known of all points before distances are computed.
  *
- * Variances are taken piece by piece: sums of deviations from the piece's own mean, which is subtracted first, so that
- * points far from the origin lose no digits; pieces are joined in their order in double (Chan, Golub, LeVeque 1979).
+ * Variances are taken piece by piece: sums of deviations from about the piece's own mean, which is subtracted first, so
+ * that points far from the origin lose no digits; pieces are joined in their order in double (Chan, Golub, LeVeque 1979).
  * How the rows are cut into pieces depends on the width alone. */
 #include "cluster/points.h"
 
@@ -15,6 +15,9 @@
 #define SQUARE_MOST (FLT_MAX / 64)
 /* Values of a piece, about: it is read three times and should stay in the cache. */
 #define PIECE_VALUES 65536
+/* Of the at most 512 of a piece, which tell about where its mean is: as they are in it themselves, it is no farther off
+ * than four times what the rows deviate. */
+#define FEW_ROWS 32
 
 typedef struct piece {
     int64_t bad; /* the first row that cannot be used, or -1 */
@@ -72,9 +75,13 @@ static void look_at(void *arg, size_t thread, size_t i) {
         out->bad = first + r;
         return;
     }
-    /* Twice: deviations from the first row tell the mean, deviations from the mean are small. */
+    if (p->plain) {
+        memset(mean, 0, (size_t)width * sizeof *mean);
+        return;
+    }
+    /* Deviations of a few rows from the first tell about where the mean is; deviations from there are small. */
     memcpy(center, x, (size_t)width * sizeof *center);
-    add_deviations(x, n, width, center, sums, mean);
+    add_deviations(x, FR_MIN(n, FEW_ROWS), width, center, sums, mean);
     for (int64_t j = 0; j < width; j++) center[j] = (float)mean[j];
     out->deviations = FR_MAX_OF(add_deviations(x, n, width, center, sums, mean), 0);
 }

@@ -82,6 +82,7 @@ static fr_status predict_problem(const fr_tensor *points, const fr_tensor *centr
     fr_reader *reader = NULL;
     bool unit = o->metric == FR_COSINE;
     FR_TRY(fr_points_of(points, problem, unit, &p));
+    p.plain = true;
     FR_TRY(read_centroids(centroids, problem, unit, c, pool));
     if (o->out_of_core) FR_TRY(fr_reader_new(&p, o->memory / 2, &reader));
     predictor w = {.p = &p,
