@@ -18,7 +18,8 @@ void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool); /* [k,
 void fr_centroids_forget(fr_centroids *c);
 /* Chooses how labels are found by how it goes with a few of the points; after a pass, by how it went with all: of
  * `refused` of `count` rows the way that was chosen was not worth it. The labels are the same. */
-void fr_centroids_try(fr_centroids *c, const fr_points *p, void *scratch, fr_pool *pool);
+void fr_centroids_try(fr_centroids *c, const fr_points *p, fr_reader *reader, void *scratch,
+                      fr_pool *pool);
 void fr_centroids_learn(fr_centroids *c, int64_t count, int64_t refused);
 const float *fr_centroids_rows(const fr_centroids *c);
 void fr_centroids_free(fr_centroids *c);

@@ -270,15 +270,16 @@ void fr_centroids_learn(fr_centroids *c, int64_t count, int64_t refused) {
     if (c->patience < 1 << 20) c->patience *= 2;
 }
 
-void fr_centroids_try(fr_centroids *c, const fr_points *p, void *scratch, fr_pool *pool) {
+void fr_centroids_try(fr_centroids *c, const fr_points *p, fr_reader *reader, void *scratch,
+                      fr_pool *pool) {
     enum { FEW = 56 };
     int32_t label[FEW];
+    int64_t row[FEW];
     const int64_t n = p->rows < FEW ? p->rows : FEW;
-    float *rows = c->way == FR_WAY_F32
-                      ? NULL
-                      : fr_alloc_array(FR_MEM_OTHER, FEW, (size_t)c->width * sizeof *rows);
-    for (int64_t i = 0; rows && i < n; i++)
-        fr_points_row(p, i * (p->rows / n), rows + i * c->width);
+    if (c->way == FR_WAY_F32) return;
+    float *rows = fr_alloc_array(FR_MEM_OTHER, FEW, (size_t)c->width * sizeof *rows);
+    for (int64_t i = 0; i < n; i++) row[i] = i * (p->rows / n);
+    if (rows) fr_reader_rows(reader, p, row, n, rows);
     while (rows && c->way != FR_WAY_F32) {
         fr_assigned found = {.label = label};
         fr_assign_rows(c, n, rows, scratch, &found);

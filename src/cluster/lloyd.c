@@ -133,7 +133,8 @@ static void keep_codes(fr_lloyd *l) {
 static void set_centroids(fr_lloyd *l) {
     double start = fr_now();
     fr_centroids_set(l->c, l->centroid, l->pool);
-    if (l->stats.iterations == 1) fr_centroids_try(l->c, l->p, l->workers->assign, l->pool);
+    if (l->stats.iterations == 1)
+        fr_centroids_try(l->c, l->p, l->reader, l->workers->assign, l->pool);
     if (l->bounds) fr_bounds_moved(l->bounds, l);
     keep_codes(l);
     l->stats.assign_seconds += fr_now() - start;

@@ -49,7 +49,7 @@ static fr_status label_points(predictor *w, fr_reader *reader, fr_pool *pool) {
     w->rows = fr_alloc_array(FR_MEM_OTHER, threads * w->rows_each, sizeof *w->rows);
     w->scratch = fr_alloc(FR_MEM_OTHER, threads * w->scratch_each);
     bool made = w->rows && w->scratch;
-    if (made) fr_centroids_try(w->c, w->p, w->scratch, pool);
+    if (made) fr_centroids_try(w->c, w->p, reader, w->scratch, pool);
     for (w->first = 0; made && w->first < w->p->rows; w->first = w->end) {
         w->end = fr_reader_window(reader, w->p, w->first);
         fr_pool_run_thread(pool, (size_t)((w->end - w->first + ITEM - 1) / ITEM), label_item, w);
