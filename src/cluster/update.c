@@ -154,6 +154,8 @@ void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids) {
             cosine_mean(sum, s->width, c);
             continue;
         }
-        for (int64_t d = 0; d < s->width; d++) c[d] = (float)(sum[d] / s->weight[j]);
+        /* By the reciprocal, in half the time: what it rounds is far below what a float rounds. */
+        double by = 1 / s->weight[j];
+        for (int64_t d = 0; d < s->width; d++) c[d] = (float)(sum[d] * by);
     }
 }
