@@ -155,6 +155,7 @@ static void near_the_original(void **state) {
     static const char *const models[] = {"tied", "biased", "experts"};
     for (size_t k = 0; k < FR_COUNT(models); k++)
         for (size_t i = 0; i < FR_COUNT(want); i++) {
+            if (getenv("FRUGAL_TEST_SHORT") && i % FR_COUNT(models) != k) continue;
             fr_quantizing o = with(want[i].recipe);
             char out[64];
             snprintf(out, sizeof out, "%s-%s", models[k], want[i].recipe);

@@ -4,7 +4,7 @@
  * A case says what goes in, how to build the node, and the reference. op_check() then
  *   - runs the graph in f32 and compares with the reference (relative to the largest value);
  *   - where `bf16` is set, runs it again with the real inputs stored as bf16;
- *   - runs with 1, 2, 3 and 8 threads and compares bytes;
+ *   - runs with 1, 2, 3 and 8 threads (short: 1 and 3) and compares bytes;
  *   - for inputs with grad set, compares the gradient of sum(out0 * fixed random) with central
  *     differences of the reference;
  *   - runs under every table of kernels that the machine has (scalar, avx2, avx512, ...). */
@@ -23,6 +23,11 @@
 #include "graph/graph.h"
 
 #define OP_MAX 16
+
+/* Set by the runs under sanitizers, where the kind of access counts: fewer rounds of the same. */
+static inline bool op_short(void) {
+    return getenv("FRUGAL_TEST_SHORT") != NULL;
+}
 
 typedef struct op_in {
     fr_dtype dtype; /* FR_F32, FR_I32; FR_NOTYPE ends the list */

@@ -48,17 +48,35 @@ typedef struct rig {
     float *q;
 } rig;
 
-static void rig_free(rig *r) {
+static void rig_close(rig *r) {
     fr_session_free(r->s);
     fr_graph_free(r->g);
+}
+
+static void rig_free(rig *r) {
+    rig_close(r);
     for (int i = 0; i < 3; i++) fr_free(r->in[i].data);
     fr_free(r->q);
 }
 
-static void rig_new(rig *r, const shape *s, fr_pool *pool) {
+/* Runs what r->in says. */
+static void rig_run(rig *r, const shape *s, fr_pool *pool) {
+    static const char *const names[] = {"q", "k", "v", "table", "len"};
+    fr_val v[5];
+    r->g = fr_graph_new();
+    for (int i = 0; i < 5; i++)
+        v[i] = fr_input(r->g, names[i], r->in[i].dtype, r->in[i].rank, r->in[i].dim);
+    fr_paged_attention_opts o = {
+        .kind = s->kind, .window = s->window, .scale = s->scale, .cap = s->cap};
+    fr_output(r->g, "y", fr_paged_attention(r->g, v[0], v[1], v[2], v[3], v[4], &o));
+    if (fr_session_new_with(r->g, &(fr_session_opts){.pool = pool}, &r->s))
+        fail_msg("%s", fr_message());
+    if (fr_session_run(r->s, r->in, 5)) fail_msg("%s", fr_message());
+}
+
+static void rig_new(rig *r, const shape *s) {
     static int32_t len[BATCH], table[BATCH * MOST];
     fr_kv_layout l;
-    fr_val v[5];
     assert_int_equal(fr_kv_layout_of(s->kind, s->kv_heads, s->dim, &l), FR_OK);
     const size_t n = (size_t)(BATCH * s->m * s->heads * s->dim);
     memcpy(len, s->len, sizeof len);
@@ -74,17 +92,7 @@ static void rig_new(rig *r, const shape *s, fr_pool *pool) {
                                   make_pages(s, &l, 100000 * (uint64_t)i));
     r->in[3] = fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, s->most}, table);
     r->in[4] = fr_tensor_make(FR_I32, 1, (int64_t[]){BATCH}, len);
-    r->g = fr_graph_new();
-    for (int i = 0; i < 5; i++) {
-        static const char *const names[] = {"q", "k", "v", "table", "len"};
-        v[i] = fr_input(r->g, names[i], r->in[i].dtype, r->in[i].rank, r->in[i].dim);
-    }
-    fr_paged_attention_opts o = {
-        .kind = s->kind, .window = s->window, .scale = s->scale, .cap = s->cap};
-    fr_output(r->g, "y", fr_paged_attention(r->g, v[0], v[1], v[2], v[3], v[4], &o));
-    if (fr_session_new_with(r->g, &(fr_session_opts){.pool = pool}, &r->s))
-        fail_msg("%s", fr_message());
-    if (fr_session_run(r->s, r->in, 5)) fail_msg("%s", fr_message());
+    rig_run(r, s, NULL);
 }
 
 /* One query against the tokens lo .. hi - 1 of sequence b; size: weights times sizes of values, at most. */
@@ -136,8 +144,9 @@ static void compare(const shape *s, const rig *r) {
     const size_t n = (size_t)fr_values(t);
     float *y = fr_alloc_array(FR_MEM_OTHER, n, sizeof *y);
     assert_int_equal(fr_tensor_to_f32(t, y), FR_OK);
+    const int64_t each = op_short() ? 23 : 1; /* the sums below take long */
     for (int b = 0; b < BATCH; b++)
-        for (int64_t i = 0; i < s->m; i++)
+        for (int64_t i = (s->m - 1) % each; i < s->m; i += each)
             for (int h = 0; h < s->heads; h++) {
                 double want[HEAD];
                 const int64_t at = ((b * s->m + i) * s->heads + h) * s->dim;
@@ -163,16 +172,17 @@ static void check(const shape *given) {
     if (!with.most) with.most = 5;
     static const int threads[] = {2, 3, 8};
     rig one;
-    rig_new(&one, s, NULL);
+    rig_new(&one, s);
     compare(s, &one);
     const fr_tensor *want = fr_session_output(one.s, "y");
     for (size_t i = 0; i < FR_COUNT(threads); i++) {
-        rig r;
-        rig_new(&r, s, op_pool(threads[i]));
+        rig r = one;
+        if (op_short() && threads[i] != 3) continue;
+        rig_run(&r, s, op_pool(threads[i]));
         if (memcmp(fr_session_output(r.s, "y")->data, want->data, fr_bytes(want)))
             fail_msg("kind %d, m %d: %d threads give other bits", (int)s->kind, (int)s->m,
                      threads[i]);
-        rig_free(&r);
+        rig_close(&r);
     }
     rig_free(&one);
 }
@@ -250,7 +260,7 @@ static void steps(void *arg) {
                .len = {200, 90},
                .type = FR_F32};
     rig all;
-    rig_new(&all, &s, NULL);
+    rig_new(&all, &s);
     const float *want = fr_session_output(all.s, "y")->data;
     const int64_t row = s.heads * s.dim;
     for (int64_t i = 0; i < s.m; i += 23) {
@@ -327,7 +337,7 @@ static void same_in_batch(void *arg) {
                .len = {2500, 0},
                .type = FR_F32};
     rig r;
-    rig_new(&r, &s, NULL);
+    rig_new(&r, &s);
     const size_t row = (size_t)(s.heads * s.dim);
     const float *want = fr_session_output(r.s, "y")->data;
     int32_t len[MANY], table[MANY * MOST];

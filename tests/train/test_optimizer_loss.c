@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,7 +14,7 @@ static void ok(fr_status st) {
     if (st) fail_msg("%s", fr_message());
 }
 
-enum { VOCAB = 64, BATCH = 4, TOKENS = 32, STEPS = 240, LAST = 40 };
+enum { VOCAB = 64, BATCH = 4, TOKENS = 32, LAST = 40 };
 static const lm_config config = {.vocab = VOCAB,
                                  .dim = 64,
                                  .layers = 2,
@@ -22,6 +23,11 @@ static const lm_config config = {.vocab = VOCAB,
                                  .hidden = 192,
                                  .batch = BATCH,
                                  .tokens = TOKENS};
+
+/* Under sanitizers too few to learn anything: nothing is said of losses then. */
+static bool brief(void) {
+    return getenv("FRUGAL_TEST_SHORT") != NULL;
+}
 
 /* Each token follows from the one before it by one of three rules, but for one in ten. */
 static void make_batch(int step, int32_t *ids, int32_t *target) {
@@ -64,11 +70,12 @@ static result train(fr_train_opts o) {
     fr_pool *pool;
     fr_trainer *t;
     result r = {0};
+    const int steps = brief() ? LAST : 240;
     o.clip = 1;
     o.weight_decay = 0.1f;
     o.schedule = FR_SCHEDULE_COSINE;
     o.warmup = 30;
-    o.steps = STEPS;
+    o.steps = steps;
     ok(fr_pool_new(2, &pool));
     ok(fr_trainer_new(g, model_lm(g, &config), &o, pool, &t));
     size_t values = start_values(t, g);
@@ -76,11 +83,11 @@ static result train(fr_train_opts o) {
     fr_tensor in[] = {fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, ids),
                       fr_tensor_make(FR_I32, 2, (int64_t[]){BATCH, TOKENS}, target),
                       fr_tensor_make(FR_I32, 2, (int64_t[]){TOKENS, 1}, pos)};
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < steps; i++) {
         float loss;
         make_batch(i, ids, target);
         ok(fr_trainer_step(t, in, 3, &loss, NULL));
-        if (i >= STEPS - LAST) r.loss += (double)loss / LAST;
+        if (i >= steps - LAST) r.loss += (double)loss / LAST;
     }
     r.bytes = (double)fr_trainer_state_bytes(t) / (double)values;
     print_message("%s%s: loss %.4f, %.2f bytes a parameter\n", fr_optimizer_names[o.optimizer],
@@ -92,14 +99,14 @@ static result train(fr_train_opts o) {
 }
 
 static bool within(double a, double b, double share) {
-    return fabs(a - b) <= share * b;
+    return brief() || fabs(a - b) <= share * b;
 }
 
 static void test_adamw(void **state) {
     (void)state;
     result whole = train((fr_train_opts){.optimizer = FR_ADAMW, .lr = 3e-3f, .beta2 = 0.95f});
     result eight = train((fr_train_opts){.optimizer = FR_ADAMW8, .lr = 3e-3f, .beta2 = 0.95f});
-    assert_true(whole.loss < 0.6 * log(VOCAB)); /* it learns */
+    assert_true(brief() || whole.loss < 0.6 * log(VOCAB)); /* it learns */
     assert_true(within(eight.loss, whole.loss, 0.005));
     assert_true(whole.bytes == 8 && eight.bytes < 2.1);
 }
@@ -113,7 +120,7 @@ static void test_came(void **state) {
     result eight = train(o);
     o.around_zero8 = true;
     result around = train(o);
-    assert_true(whole.loss < 0.6 * log(VOCAB));
+    assert_true(brief() || whole.loss < 0.6 * log(VOCAB));
     assert_true(within(eight.loss, whole.loss, 0.01) && within(around.loss, whole.loss, 0.01));
     assert_true(whole.bytes < 4.6 && eight.bytes < 1.6);
 }

@@ -23,6 +23,11 @@ static const char *const small[] = {"steps=24",           "batch=4",
                                     "validate_batches=2", "checkpoint_every=0"};
 static const char *const shape[] = {"width=32", "hidden=64", "context=128"};
 
+/* Under sanitizers fewer trainings: here the kind of access counts. */
+static bool brief(void) {
+    return getenv("FRUGAL_TEST_SHORT") != NULL;
+}
+
 static void ok(fr_status st) {
     if (st) fail_msg("%s", fr_message());
 }
@@ -107,7 +112,7 @@ static void test_threads(void **state) {
     static const char *const types[] = {"weights=bf16", "weights=f32"};
     for (size_t i = 0; i < FR_COUNT(types); i++) {
         ok(train(&(call){.out = "one", .threads = 1, .set = {types[i]}}));
-        for (int threads = 2; threads <= 4; threads += 2) {
+        for (int threads = brief() ? 4 : 2; threads <= 4; threads += 2) {
             ok(train(&(call){.out = "many", .threads = threads, .set = {types[i]}}));
             same_training("one", "many");
             same_losses("one", "many");
@@ -158,11 +163,11 @@ static void check_resume(const char *recipe, const char *const *set) {
 
 static void test_resume(void **state) {
     (void)state;
-    check_resume(NULL, (const char *const[]){"weights=f32", NULL});
+    if (!brief()) check_resume(NULL, (const char *const[]){"weights=f32", NULL});
     check_resume(NULL, (const char *const[]){"weights=bf16", "prompt_loss=0.5", NULL});
     check_resume(NULL, (const char *const[]){"accumulate=2", "ema=0.9", "recompute=yes", NULL});
     check_resume(NULL, (const char *const[]){"optimizer=adamw8", "share_add=2", NULL});
-    check_resume(NULL, (const char *const[]){"optimizer=came8", NULL});
+    if (!brief()) check_resume(NULL, (const char *const[]){"optimizer=came8", NULL});
 }
 
 static const fr_tensor *held(const fr_model *m, const char *name) {
