@@ -305,7 +305,7 @@ static fr_status push_wide(machine *m, int bytes) {
 }
 
 static fr_status until_mark(machine *m, uint8_t word) {
-    size_t mark;
+    size_t mark = 0;
     FR_TRY(find_mark(m, &mark));
     size_t from = mark + 1;
     memmove(m->stack + mark, m->stack + from, (m->depth - from) * sizeof *m->stack);
