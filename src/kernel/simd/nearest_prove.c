@@ -25,9 +25,9 @@ INLINE uint32_t up_to(const float *bounds, vf32 top) {
     return vlanes(vle(vload(bounds), top)) | vlanes(vle(vload(bounds + FR_VLEN), top)) << FR_VLEN;
 }
 
-/* Neither no lane nor several. */
-INLINE bool alone(uint32_t lanes) {
-    return (lanes != 0) & !(lanes & (lanes - 1));
+/* Neither no lane nor several. Without branches, as all that follows: which rows are open is hard to foretell. */
+INLINE int alone(uint32_t lanes) {
+    return (int)(lanes != 0) & (int)!(lanes & (lanes - 1));
 }
 
 static int prove(const fr_nearest_proof *p) {
@@ -41,11 +41,10 @@ static int prove(const fr_nearest_proof *p) {
             2 * (p->error[i] * p->reach[b] + p->unit[i] * p->fixed[b]) * (1 + 0x1p-20f);
         const float limit = least + error + (fabsf(least) + error) * last;
         const vf32 top = vset1(limit);
-        /* No branches: which rows are open is hard to foretell. */
-        const bool proven =
-            alone(up_to(best, top)) & !up_to(second, top) & (limit < FR_NEAREST_NONE);
+        const int known = limit < FR_NEAREST_NONE;
+        const int proven = alone(up_to(best, top)) & (int)!up_to(second, top) & known;
         p->label[i] = b;
-        p->limit[i] = limit < FR_NEAREST_NONE ? limit : INFINITY;
+        p->limit[i] = known ? limit : INFINITY;
         p->open[open] = i;
         open += !proven;
     }
