@@ -6,7 +6,8 @@
 
 Every side gets the same points, the same first centroids, as many iterations and threads, all points (FAISS would take
 256 a centroid), and gives centroids and the labels that belong to them: FAISS searches once more at the end, for it
-returns none. Sides work in turn, one after the other, with a rest between them; a ratio is the time of the fastest peer
+returns none. Sides work in turn, one after the other, with a rest between them, in which threads of the last fall asleep, and then a
+moment of empty work on all processors, which would else wake up at the cost of whoever comes; a ratio is the time of the fastest peer
 of a round over ours of the same round, and the median of rounds is printed. What is not installed is left out.
 
     grid       the shapes of the Flash-KMeans paper, an eighth in size: "f32" computes every distance in f32, "default"
@@ -58,6 +59,7 @@ from frugal.library import Out, Stats, check, lib, tensor  # noqa: E402
 
 lib.fr_bench_kmeans_pool.restype = ctypes.c_void_p
 lib.fr_bench_kmeans_peak.restype = ctypes.c_double
+lib.fr_bench_kmeans_wake.argtypes = [ctypes.c_void_p, ctypes.c_double]
 lib.fr_bench_kmeans_scatter.argtypes = [ctypes.c_void_p, ctypes.c_int] + [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 3 + \
     [ctypes.c_void_p] * 2
 LLOYD, F32 = 1, 1
@@ -128,18 +130,27 @@ def with_sklearn(x, start, iterations, algorithm="lloyd"):
     return np.stack(centroids), np.stack(labels), inertia
 
 
+def pool():
+    """Threads for what is not of any side."""
+    if not hasattr(pool, "made"):
+        pool.made = lib.fr_bench_kmeans_pool(args.threads)
+    return pool.made
+
+
+def pause():
+    time.sleep(args.rest)
+    lib.fr_bench_kmeans_wake(pool(), 0.05)
+
+
 class Scatter:
     """Sums of points by label in plain C."""
 
-    pool = None
-
     def __init__(self, k, d):
-        Scatter.pool = Scatter.pool or lib.fr_bench_kmeans_pool(args.threads)
         self.sum, self.count = np.empty((args.threads, k, d), np.float32), np.empty((args.threads, k), np.int32)
 
     def run(self, kind, x, labels):
         (n, d), k = x.shape, self.sum.shape[1]
-        lib.fr_bench_kmeans_scatter(Scatter.pool, kind, x.ctypes.data, labels.ctypes.data, n, d, k, self.sum.ctypes.data,
+        lib.fr_bench_kmeans_scatter(pool(), kind, x.ctypes.data, labels.ctypes.data, n, d, k, self.sum.ctypes.data,
                                     self.count.ctypes.data)
         return self.sum[0] / np.maximum(self.count[0], 1)[:, None]
 
@@ -200,7 +211,7 @@ def in_turn(sides, rounds, x, start, iterations):
     seconds, gave = {name: [] for name in sides}, {}
     for _ in range(rounds):
         for name, side in sides.items():
-            time.sleep(args.rest)
+            pause()
             begin = time.perf_counter()
             gave[name] = side(x, start, iterations)
             seconds[name].append(time.perf_counter() - begin)
@@ -269,10 +280,10 @@ def update():
         labels = ours(x, start, iterations)[1]
         scatter, seconds = Scatter(k, 128), {s: [] for s in ("ours", "FAISS", "one thread", "atomic", "own sums")}
         for _ in range(args.rounds if n < 1 << 19 else 2):
-            time.sleep(args.rest)
-            seconds["ours"].append(ours_f32(x, start, iterations)[2][0].update_seconds / iterations)
+            pause()
+            seconds["ours"].append(ours(x, start, iterations)[2][0].update_seconds / iterations)
             if has_faiss:
-                time.sleep(args.rest)
+                pause()
                 seconds["FAISS"].append(with_faiss(x, start, iterations, search=False)[2][0])
             for name, kind in (("one thread", PLAIN), ("atomic", ATOMIC), ("own sums", PRIVATE)):
                 begin = time.perf_counter()

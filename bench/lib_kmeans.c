@@ -27,6 +27,7 @@ FR_API fr_pool *fr_bench_kmeans_pool(int threads);
 FR_API int fr_bench_kmeans_scatter(fr_pool *pool, int kind, const float *x, const int32_t *label,
                                    int64_t n, int64_t d, int64_t k, float *sum, int32_t *count);
 FR_API double fr_bench_kmeans_peak(int reset);
+FR_API void fr_bench_kmeans_wake(fr_pool *pool, double seconds);
 FR_API const void *const *fr_bench_kmeans_interface(void);
 
 /* This library shows the public functions, too: named here, so that they are in it. */
@@ -51,6 +52,19 @@ double fr_bench_kmeans_peak(int reset) {
     const double peak = (double)fr_memory_total().peak;
     if (reset) fr_memory_reset_peak();
     return peak;
+}
+
+static void stay_busy(void *arg, size_t thread, size_t item) {
+    (void)thread, (void)item;
+    const double *until = arg;
+    while (fr_now() < *until) {
+    }
+}
+
+/* All threads work on nothing for so long: afterwards the processors are awake and as fast as they get. */
+void fr_bench_kmeans_wake(fr_pool *pool, double seconds) {
+    double until = fr_now() + seconds;
+    fr_pool_run_thread(pool, (size_t)fr_pool_threads(pool), stay_busy, &until);
 }
 
 EVERY_WIDTH static void add_rows(const scatter *s, int64_t first, int64_t end, float *sum,

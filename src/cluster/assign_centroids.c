@@ -11,6 +11,7 @@ enum {
     PIECE = 1024,
     NUMBERS = 8192, /* of panels, at most, of bounds: as many as leave bits enough */
     FLAT = 8,       /* coordinates, at most, for which points go into the lanes */
+    COLUMNS = 64,   /* that are added up at once */
 };
 
 static size_t clamp(size_t x, size_t low, size_t high) {
@@ -71,6 +72,7 @@ static bool take_few(fr_centroids *c) {
     if (!b->wanted[FR_NEAREST_BF16] && !b->wanted[FR_NEAREST_INT8]) return true;
     c->middle = fr_alloc(FR_MEM_PACKED, (size_t)c->width * 4);
     c->mean = fr_alloc(FR_MEM_PACKED, (size_t)c->width * 4);
+    c->squares = fr_alloc(FR_MEM_PACKED, (size_t)c->width / COLUMNS * 8 + 8);
     b->panels = fr_alloc(FR_MEM_PACKED, lanes * b->widest * 4);
     b->start = fr_alloc(FR_MEM_PACKED, lanes * 4);
     b->step = fr_alloc(FR_MEM_PACKED, lanes * 4);
@@ -78,8 +80,8 @@ static bool take_few(fr_centroids *c) {
     b->reach = fr_alloc(FR_MEM_PACKED, lanes * 4);
     b->fixed = fr_alloc(FR_MEM_PACKED, k * 4);
     b->slip = fr_alloc(FR_MEM_PACKED, k * 4);
-    return c->middle && c->mean && b->panels && b->start && b->step && b->low && b->reach &&
-           b->fixed && b->slip;
+    return c->middle && c->mean && c->squares && b->panels && b->start && b->step && b->low &&
+           b->reach && b->fixed && b->slip;
 }
 
 static bool take_memory(fr_centroids *c) {
@@ -129,7 +131,7 @@ fr_status fr_centroids_new(int64_t k, int64_t width, fr_metric metric, fr_kmeans
 void fr_centroids_free(fr_centroids *c) {
     if (!c) return;
     const fr_few_centroids *b = &c->few;
-    void *all[] = {c->rows,  c->panels, c->square, c->middle, c->mean,  b->panels,
+    void *all[] = {c->rows,  c->panels, c->square, c->middle, c->mean,  c->squares, b->panels,
                    b->start, b->step,   b->low,    b->reach,  b->fixed, b->slip};
     for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
     fr_free(c);
@@ -164,36 +166,33 @@ static void set_panel(void *arg, size_t p) {
     if (c->way != FR_WAY_F32) fr_few_set(c, p);
 }
 
-/* The mean of some columns, 64 at most, and the sum of their squares. */
-static double mean_of(const fr_centroids *c, size_t from, size_t n, double *mean) {
-    double square = 0;
-    for (size_t i = 0; i < n; i++) mean[i] = 0;
+/* The mean of some columns, and the sum of their squares. */
+static void add_columns(void *arg, size_t i) {
+    fr_centroids *c = arg;
+    const size_t width = (size_t)c->width, from = i * COLUMNS;
+    const size_t n = width - from < COLUMNS ? width - from : COLUMNS;
+    double sum[COLUMNS] = {0}, square = 0;
     for (int64_t j = 0; j < c->k; j++) {
-        const float *x = c->rows + (size_t)(j * c->width) + from;
-        for (size_t i = 0; i < n; i++) mean[i] += (double)x[i];
+        const float *x = c->rows + (size_t)j * width + from;
+        for (size_t d = 0; d < n; d++) sum[d] += (double)x[d];
         square += square_of(x, n);
     }
-    for (size_t i = 0; i < n; i++) mean[i] /= (double)c->k;
-    return square;
+    for (size_t d = 0; d < n; d++) c->mean[from + d] = (float)(sum[d] / (double)c->k);
+    c->squares[i] = square;
 }
 
 /* The mean of the centroids becomes what is subtracted, where what was is farther from it than a quarter of the
  * centroids' own distance: so that what is kept of points holds for some time. */
-static void find_middle(fr_centroids *c) {
-    enum { COLUMNS = 64 };
-    const size_t width = (size_t)c->width;
-    double all = 0, length = 0, away = 0;
-    for (size_t d = 0; d < width; d += COLUMNS) {
-        const size_t n = width - d < COLUMNS ? width - d : COLUMNS;
-        double mean[COLUMNS];
-        all += mean_of(c, d, n, mean);
-        for (size_t i = 0; i < n; i++) {
-            const double by = mean[i] - (double)c->middle[d + i];
-            length += mean[i] * mean[i], away += by * by;
-            c->mean[d + i] = (float)mean[i];
-        }
+static void find_middle(fr_centroids *c, fr_pool *pool) {
+    const size_t width = (size_t)c->width, parts = (width + COLUMNS - 1) / COLUMNS;
+    double all = 0, away = 0;
+    fr_pool_run(pool, parts, add_columns, c);
+    for (size_t i = 0; i < parts; i++) all += c->squares[i];
+    for (size_t d = 0; d < width; d++) {
+        const double by = (double)c->mean[d] - (double)c->middle[d];
+        away += by * by;
     }
-    const double spread = all / (double)c->k - length;
+    const double spread = all / (double)c->k - square_of(c->mean, width);
     if (c->has_middle && !(away * 16 > spread)) return;
     c->has_middle = true;
     c->version++;
@@ -254,7 +253,7 @@ void fr_centroids_forget(fr_centroids *c) {
 
 void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool) {
     if (rows != c->rows) memcpy(c->rows, rows, (size_t)c->k * (size_t)c->width * 4);
-    if (c->middle) find_middle(c);
+    if (c->middle) find_middle(c, pool);
     if (c->wait)
         c->wait--;
     else

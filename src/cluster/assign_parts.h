@@ -50,6 +50,7 @@ struct fr_centroids {
     bool has_middle;
     int32_t version;      /* of it */
     float *middle, *mean; /* [width] about the mean of the centroids; their mean now */
+    double *squares;      /* of blocks of their columns */
     double middle_length;
     float longest, largest; /* length of a centroid, and its score beside products */
     fr_few_centroids few;

@@ -124,7 +124,7 @@ static fr_status fill_farthest(fr_lloyd *l, int64_t empties) {
     fr_free(j.distance);
     fr_free(heap);
     fr_free(x);
-    if (!st && done) fr_update_means(&l->sums, l->o->metric, l->centroid);
+    if (!st && done) fr_update_means(&l->sums, l->o->metric, l->centroid, l->pool);
     return st;
 }
 

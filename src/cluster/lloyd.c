@@ -30,7 +30,8 @@ static fr_status make_parts(fr_lloyd *l) {
     int64_t blocks = fr_adder_wave_rows(l->adder) / FR_POINTS_BLOCK + 1;
     l->before = fr_alloc_array(FR_MEM_OTHER, (size_t)l->k, (size_t)l->width * sizeof *l->before);
     l->part = fr_alloc_array(FR_MEM_OTHER, (size_t)blocks, sizeof *l->part);
-    return l->before && l->part ? FR_OK : FR_NOMEM;
+    l->move = fr_alloc_array(FR_MEM_OTHER, (size_t)l->k, sizeof *l->move);
+    return l->before && l->part && l->move ? FR_OK : FR_NOMEM;
 }
 
 fr_status fr_lloyd_init(fr_lloyd *l, const fr_points *p, const fr_kmeans_opts *o, int64_t memory,
@@ -63,6 +64,7 @@ void fr_lloyd_free(fr_lloyd *l) {
     fr_bounds_free(l->bounds);
     fr_free(l->before);
     fr_free(l->part);
+    fr_free(l->move);
     fr_free(l->codes);
     *l = (fr_lloyd){0};
 }
@@ -170,18 +172,24 @@ static bool tell(fr_lloyd *l, int64_t moved) {
     return l->o->on_iteration(l->o->arg, &p);
 }
 
+static void move_range(void *arg, size_t start, size_t end) {
+    fr_lloyd *l = arg;
+    for (int64_t j = (int64_t)start; j < (int64_t)end; j++)
+        l->move[j] = fr_kernel()->cluster.distance(l->before + j * l->width,
+                                                   l->centroid + j * l->width, (size_t)l->width);
+}
+
 /* Means, and what becomes of empty clusters; the squared moves of all centroids together. */
 static fr_status update(fr_lloyd *l, int64_t moved, bool *go_on, double *moves) {
     size_t bytes = (size_t)(l->k * l->width) * sizeof *l->centroid;
     double start = fr_now();
     memcpy(l->before, l->centroid, bytes);
     *go_on = tell(l, moved);
-    fr_update_means(&l->sums, l->o->metric, l->centroid);
+    fr_update_means(&l->sums, l->o->metric, l->centroid, l->pool);
     FR_TRY(fr_empty_fill(l));
+    fr_pool_range(l->pool, (size_t)l->k, 64, move_range, l);
     *moves = 0;
-    for (int64_t j = 0; j < l->k; j++)
-        *moves += fr_kernel()->cluster.distance(l->before + j * l->width,
-                                                l->centroid + j * l->width, (size_t)l->width);
+    for (int64_t j = 0; j < l->k; j++) *moves += l->move[j];
     l->stats.update_seconds += fr_now() - start;
     return FR_OK;
 }

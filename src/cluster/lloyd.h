@@ -26,6 +26,7 @@ typedef struct fr_lloyd {
     double began;   /* when the call began */
     fr_centroids *c;
     float *centroid, *before; /* [k, width]: now, and before the last update */
+    double *move;             /* [k] how far each went, squared */
     int32_t *label;           /* [n] */
     fr_adder *adder;
     fr_sums sums;

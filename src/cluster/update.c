@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Of the centroids that a thread takes at once. */
+#define MEAN_VALUES 8192
+
 fr_status fr_sums_new(int64_t k, int64_t width, fr_sums *out) {
     *out = (fr_sums){.k = k, .width = width};
     out->sum = fr_alloc_array(FR_MEM_OTHER, (size_t)k, (size_t)width * sizeof *out->sum);
@@ -145,12 +148,20 @@ static void cosine_mean(const double *sum, int64_t width, float *centroid) {
     for (int64_t d = 0; d < width; d++) centroid[d] = (float)(sum[d] * by);
 }
 
-void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids) {
-    for (int64_t j = 0; j < s->k; j++) {
+typedef struct mean_job {
+    const fr_sums *s;
+    fr_metric metric;
+    float *centroids;
+} mean_job;
+
+static void mean_range(void *arg, size_t start, size_t end) {
+    const mean_job *m = arg;
+    const fr_sums *s = m->s;
+    for (int64_t j = (int64_t)start; j < (int64_t)end; j++) {
         const double *sum = s->sum + j * s->width;
-        float *c = centroids + j * s->width;
+        float *c = m->centroids + j * s->width;
         if (!(s->weight[j] > 0)) continue;
-        if (metric == FR_COSINE) {
+        if (m->metric == FR_COSINE) {
             cosine_mean(sum, s->width, c);
             continue;
         }
@@ -158,4 +169,9 @@ void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids) {
         double by = 1 / s->weight[j];
         for (int64_t d = 0; d < s->width; d++) c[d] = (float)(sum[d] * by);
     }
+}
+
+void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids, fr_pool *pool) {
+    mean_job m = {s, metric, centroids};
+    fr_pool_range(pool, (size_t)s->k, (size_t)FR_MAX_OF(1, MEAN_VALUES / s->width), mean_range, &m);
 }

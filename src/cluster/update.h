@@ -56,6 +56,6 @@ fr_status fr_update_sums(const fr_points *p, const int32_t *label, int64_t memor
                          fr_reader *reader, fr_pool *pool, fr_sums *s);
 /* Means; a cluster without points (or weight) keeps what `centroids` holds. Cosine: of length 1, and a mean of zero
  * keeps it, too. */
-void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids);
+void fr_update_means(const fr_sums *s, fr_metric metric, float *centroids, fr_pool *pool);
 
 #endif

@@ -202,9 +202,9 @@ static void test_means(void **state) {
     int64_t size[] = {2, 0, 1, 1};
     fr_sums s = {.k = 4, .width = 2, .sum = sum, .weight = weight, .size = size};
     float euclid[] = {7, 7, 7, 7, 7, 7, 7, 7}, cosine[] = {7, 7, 7, 7, 1, 0, 7, 7};
-    fr_update_means(&s, FR_EUCLID, euclid);
+    fr_update_means(&s, FR_EUCLID, euclid, NULL);
     assert_memory_equal(euclid, ((float[]){1, 2, 7, 7, 0, 0, 3, 4}), sizeof euclid);
-    fr_update_means(&s, FR_COSINE, cosine);
+    fr_update_means(&s, FR_COSINE, cosine, NULL);
     assert_true(fabsf(cosine[0] - 0.4472136f) < 1e-6f && cosine[2] == 7 && cosine[3] == 7);
     assert_true(cosine[4] == 1 && cosine[5] == 0); /* no direction: the old one stays */
     assert_true(fabsf(cosine[6] - 0.6f) < 1e-6f && fabsf(cosine[7] - 0.8f) < 1e-6f);

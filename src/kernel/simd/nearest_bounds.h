@@ -48,7 +48,7 @@ INLINE void bounds_panel(const int height, const bool wide, const fr_nearest_bou
     const char *next = ask ? (const char *)s->next + p * s->steps * 64 : (const char *)c;
     const size_t line = ask ? 64 : 0;
     for (size_t d = 0; d < s->steps; d++, c += NEAREST_WIDTH, next += line) {
-        __builtin_prefetch(next, 0, 2);
+        __builtin_prefetch(next, 0, 3);
         vi32 c0 = viload(c), c1 = wide ? viload(c + FR_VLEN) : c0;
 #pragma GCC unroll 16
         for (int i = 0; i < height; i++) {
