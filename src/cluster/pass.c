@@ -11,7 +11,7 @@ typedef struct pass_job {
     fr_lloyd *l;
     unsigned kind;
     int64_t first, end, item;
-    bool add; /* blocks go to the adder */
+    bool look, add; /* at blocks as the kind says; they go to the adder */
 } pass_job;
 
 static void label_block(fr_lloyd *l, fr_worker *w, size_t thread, int64_t first, int64_t count,
@@ -65,14 +65,20 @@ static double block_squares(const fr_lloyd *l, int64_t first, int64_t count, con
     return sum;
 }
 
-static void do_block(pass_job *j, size_t thread, int64_t first, int64_t count) {
+static void look_at_block(pass_job *j, fr_worker *w, size_t thread, int64_t first, int64_t count,
+                          const float *rows) {
     fr_lloyd *l = j->l;
-    fr_worker *w = &l->workers[thread];
-    const float *rows = fr_points_rows(l->p, first, count, w->rows);
     double *part = l->part + (first - j->first) / FR_POINTS_BLOCK;
     if (j->kind & (FR_PASS_ADD | FR_PASS_LABEL)) label_block(l, w, thread, first, count, rows);
     if (j->kind & FR_PASS_INERTIA) *part = block_inertia(l, first, count, rows);
     if (j->kind & FR_PASS_SQUARES) *part = block_squares(l, first, count, rows);
+}
+
+static void do_block(pass_job *j, size_t thread, int64_t first, int64_t count) {
+    fr_lloyd *l = j->l;
+    fr_worker *w = &l->workers[thread];
+    const float *rows = fr_points_rows(l->p, first, count, w->rows);
+    if (j->look) look_at_block(j, w, thread, first, count, rows);
     if (!j->add) return;
     double start = fr_now();
     fr_adder_block(l->adder, first, count, rows, l->label + first);
@@ -87,10 +93,31 @@ static void do_item(void *arg, size_t thread, size_t i) {
         do_block(j, thread, from, FR_MIN(FR_POINTS_BLOCK, end - from));
 }
 
+static void do_items(pass_job *j, bool look, bool add) {
+    j->look = look, j->add = add;
+    j->item = add ? fr_adder_item(j->l->adder) : FR_POINTS_BLOCK;
+    int64_t items = (j->end - 1) / j->item - j->first / j->item + 1;
+    fr_pool_run_thread(j->l->pool, (size_t)items, do_item, j);
+}
+
+/* Whether threads would wait for each other for more than a fifth of the time if each took whole stripes. */
+static bool few_stripes(const pass_job *j) {
+    int64_t stripe = fr_adder_item(j->l->adder), threads = j->l->threads;
+    int64_t stripes = (j->end - j->first + stripe - 1) / stripe;
+    return 5 * stripes < 4 * threads * ((stripes + threads - 1) / threads);
+}
+
+/* Sums of a stripe are one thread's work, best done where its rows have just been looked at. Where there are too few
+ * stripes for all threads, as in a window of a file, blocks are first looked at by whoever comes. */
 static void do_wave(pass_job *j, double *total) {
     fr_lloyd *l = j->l;
-    int64_t items = (j->end - 1) / j->item - j->first / j->item + 1;
-    fr_pool_run_thread(l->pool, (size_t)items, do_item, j);
+    bool add = (j->kind & FR_PASS_ADD) && fr_adder_striped(l->adder);
+    if (add && few_stripes(j)) {
+        do_items(j, true, false);
+        do_items(j, false, true);
+    } else {
+        do_items(j, true, add);
+    }
     if (j->kind & (FR_PASS_INERTIA | FR_PASS_SQUARES))
         for (int64_t b = 0; b < (j->end - j->first + FR_POINTS_BLOCK - 1) / FR_POINTS_BLOCK; b++)
             *total += l->part[b];
@@ -126,10 +153,9 @@ static void count_up(fr_lloyd *l, double seconds, double update_before, fr_pass 
 
 void fr_pass_run(fr_lloyd *l, unsigned kind, fr_pass *out) {
     bool add = kind & FR_PASS_ADD;
-    pass_job j = {.l = l, .kind = kind, .item = fr_adder_item(l->adder)};
+    pass_job j = {.l = l, .kind = kind};
     double start = fr_now(), update = l->stats.update_seconds, total = 0;
     *out = (fr_pass){0};
-    j.add = add && fr_adder_striped(l->adder);
     fr_adder_begin(l->adder, add ? &l->sums : NULL);
     for (int64_t first = 0; first < l->n;) {
         int64_t ready = fr_reader_window(l->reader, l->p, first);
