@@ -86,9 +86,16 @@ typedef struct chooser {
     double best_share;      /* beyond this share of all products bounds are given up */
 } chooser;
 
+static void drop_codes(fr_lloyd *l) {
+    fr_free(l->codes);
+    l->codes = NULL, l->codes_each = 0;
+}
+
+/* Bounds and codes are not there together: each may take a good part of the memory. */
 static fr_status use_bounds(fr_lloyd *l, fr_kmeans_method method) {
     fr_bounds_free(l->bounds);
     l->bounds = NULL;
+    if (method != FR_KMEANS_LLOYD) drop_codes(l);
     l->stats.method = method;
     if (method == FR_KMEANS_LLOYD) return FR_OK;
     return fr_bounds_new(l, method, &l->bounds);
@@ -125,10 +132,11 @@ static void keep_codes(fr_lloyd *l) {
     int64_t blocks = (l->n + FR_POINTS_BLOCK - 1) / FR_POINTS_BLOCK;
     if ((int64_t)each > l->memory / 2 / blocks) each = 0;
     if (each == l->codes_each) return;
-    fr_free(l->codes);
+    drop_codes(l);
     l->codes = each ? fr_alloc_array(FR_MEM_OTHER, (size_t)blocks, each) : NULL;
-    l->codes_each = l->codes ? each : 0;
-    for (int64_t b = 0; l->codes && b < blocks; b++) memset(l->codes + (size_t)b * each, 0, 8);
+    if (!l->codes) return;
+    l->codes_each = each;
+    for (int64_t b = 0; b < blocks; b++) memset(l->codes + (size_t)b * each, 0, 8);
 }
 
 /* Of the first iteration also how labels are found. */
