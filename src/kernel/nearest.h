@@ -10,10 +10,11 @@
  *     points  [height][stride]     a tile of rows as they lie; height is one of heights[]
  *     panel   [steps][width]       width centroids; lanes past the last are zeros, and their square is +inf
  *
- * A step is a coordinate. Per point and lane it keeps the least score, the number of
- * the first lane's centroid when it came, and, where asked, the next score: what is best over all lanes is found once,
- * by `finish`, after the last panel. `across` has points in the lanes and spreads centroids: for few centroids or few
- * coordinates, where a panel would be mostly empty or comparing costs as much as multiplying. */
+ * A step is a coordinate. Per point and lane it keeps the least score, the number of the first lane's centroid when it
+ * came, and, where asked, the next score: what is best over all lanes is found once, by `finish`, after the last panel.
+ * `across` has points in the lanes and spreads centroids: for few centroids or few coordinates, where a panel would be
+ * mostly empty or comparing costs as much as multiplying. `bounds` have the tiles of `scan` over few bits: they tell
+ * which centroids cannot be nearest, and `prove` and `near` which those few are that can. */
 #ifndef FR_KERNEL_NEAREST_H
 #define FR_KERNEL_NEAREST_H
 
@@ -34,10 +35,10 @@ enum {
 typedef struct fr_nearest_scan {
     int height;
     size_t steps;
-    const void *points; /* rows of `steps` lanes of 32 bits, point_stride lanes apart */
-    const void *next;   /* points of the next call, asked for in passing, or NULL */
+    const float *points; /* rows of `steps`, point_stride apart */
+    const void *next;    /* points of the next call, asked for in passing, or NULL */
     size_t point_stride;
-    const void *panels; /* `count` of them, `stride` lanes apart */
+    const float *panels; /* `count` of them, `stride` apart */
     size_t stride, count;
     int32_t first;       /* centroid in the first lane of the first panel */
     bool narrow;         /* the upper half of the last panel is empty */

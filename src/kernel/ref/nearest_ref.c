@@ -19,7 +19,7 @@ static void take(float score, int32_t j, float *best, int32_t *index, float *sec
 
 static void scan_ref(const fr_nearest_scan *s) {
     for (size_t p = 0; p < s->count; p++) {
-        const float *panel = (const float *)s->panels + p * s->stride;
+        const float *panel = s->panels + p * s->stride;
         for (int i = 0; i < s->height; i++) {
             if (s->fresh && p == 0 && (!s->sums || s->end)) {
                 s->best[i] = INFINITY, s->index[i] = 0;
@@ -27,7 +27,7 @@ static void scan_ref(const fr_nearest_scan *s) {
             }
             float *sums = s->sums ? s->sums + (p * (size_t)s->height + (size_t)i) * WIDTH : NULL;
             for (int j = 0; j < WIDTH; j++) {
-                const float *x = (const float *)s->points + (size_t)i * s->point_stride;
+                const float *x = s->points + (size_t)i * s->point_stride;
                 float sum = sums && !s->begin ? sums[j] : 0;
                 for (size_t d = 0; d < s->steps; d++)
                     sum = fmaf(x[d], panel[d * WIDTH + (size_t)j], sum);

@@ -45,7 +45,7 @@ INLINE void nearest_meet(const bool two, const bool wide, bool fresh, vf32 s0, v
 INLINE void nearest_panel(const int height, const bool two, const bool wide,
                           const fr_nearest_scan *s, size_t p) {
     vf32 sum[NEAREST_HIGH][2];
-    const float *c = (const float *)s->panels + p * s->stride;
+    const float *c = s->panels + p * s->stride;
     float *sums = s->sums ? s->sums + p * (size_t)height * NEAREST_WIDTH : NULL;
     if (sums && !s->begin) {
 #pragma GCC unroll 16
@@ -61,7 +61,7 @@ INLINE void nearest_panel(const int height, const bool two, const bool wide,
     const size_t stride = s->point_stride;
     const float *a[(NEAREST_HIGH + 2) / 3];
 #pragma GCC unroll 16
-    for (int i = 0; i < height; i += 3) a[i / 3] = (const float *)s->points + (size_t)i * stride;
+    for (int i = 0; i < height; i += 3) a[i / 3] = s->points + (size_t)i * stride;
     /* As many lines as the next tile has, or a line that is there. */
     const char *next = s->next && p == 0 ? s->next : (const char *)c;
     const size_t line = s->next && p == 0 ? 64 : 0;
