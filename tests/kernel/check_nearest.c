@@ -324,8 +324,7 @@ static void check_pairs(const fr_nearest_kernels *k, size_t width, check_kind ki
     double length = 0, taken = 0;
     for (size_t d = 0; d < 2 * steps; d++) {
         const float v = d < width ? x[d] - middle[d] : 0, h = from_bf16(out[d]);
-        if (fabsf(v) > 0x1.fep127f)
-            continue; /* becomes infinite, or does not */
+        if (fabsf(v) > 0x1.fep127f) continue; /* becomes infinite, or does not */
         if (fabsf(v) >= 0x1p-126f)
             check_value(h, v, 0x1p-8, 0);
         else
