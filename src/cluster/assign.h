@@ -3,7 +3,7 @@
  * Of Euclid, the score of centroid j for point x is |c_j|^2 - 2 x.c_j; of cosine and dot, - x.c_j. The least score
  * wins, the lowest j among equals. In f32 a product is one chain of fused multiply-adds in the order of the
  * coordinates, begun at zero, the score one fused multiply-add more: so it is the same number in every tile, table of
- * kernels and path. That number defines the labels. int8 proves most of them at a quarter of the cost, bf16 at half. */
+ * kernels and path. That number defines the labels. int8 proves many of them at a quarter of the cost, bf16 more at half. */
 #ifndef FR_CLUSTER_ASSIGN_H
 #define FR_CLUSTER_ASSIGN_H
 
