@@ -3,10 +3,6 @@
 
 #include "cluster/assign_parts.h"
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 /* ---- scratch ---- */
 
 typedef struct cutter {
@@ -25,7 +21,7 @@ void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, s
     const size_t rows = c->plan.rows, lanes = rows * (size_t)k->width, points = (size_t)k->points;
     const size_t width = (size_t)c->width, bounds = c->middle ? rows : 0;
     size_t packed = c->plan.across ? points * width : c->plan.copied ? rows * c->plan.stride : 0;
-    if (bounds) packed = larger(packed, fr_few_scratch(c) / 4);
+    if (bounds) packed = FR_MAX_OF(packed, fr_few_scratch(c) / 4);
     cutter t = {scratch, 0};
     s->packed = cut(&t, packed);
     s->best = cut(&t, lanes);

@@ -29,15 +29,15 @@ size_t fr_assign_scratch(const fr_centroids *c, const fr_points *p);
 
 typedef struct fr_assigned {
     int32_t *label; /* [count] */
-    float *best,
-        *second; /* [count] f32 scores of the nearest and the next, or both NULL (then few bits may prove labels) */
+    /* [count] f32 scores of the nearest and the next; or both NULL: then few bits may prove labels. */
+    float *best, *second;
     int64_t products, rechecked, refused; /* added to; refused: see fr_centroids_learn */
-    void *
-        codes; /* of a block that begins with these rows: fr_assign_codes_bytes that were zeros once, and are used for
-                  * no other rows, nor other centroids but by fr_centroids_set; or NULL */
+    /* Of a block that begins with these rows: fr_assign_codes_bytes that began with zeros, and are used for no other
+     * rows, nor for other centroids but by fr_centroids_set; or NULL. */
+    void *codes;
 } fr_assigned;
 
-/* What a block's points take in 8 bits, to be kept from one pass to the next; 0 where they are not wanted. */
+/* What a block's points take in few bits, to be kept from one pass to the next; 0 where they are not wanted. */
 size_t fr_assign_codes_bytes(const fr_centroids *c);
 
 /* One block or part of one, dense float rows (fr_points_rows), by the calling thread. */

@@ -40,8 +40,8 @@ static fr_assign_plan plan_of(const fr_centroids *c) {
 
 /* ---- memory ---- */
 
-static size_t steps_of(const fr_centroids *c, fr_nearest_bits bits) {
-    const size_t each = bits == FR_NEAREST_INT8 ? 4 : 2; /* coordinates of a step */
+static size_t steps_of(const fr_centroids *c, fr_assign_way way) {
+    const size_t each = way == FR_WAY_INT8 ? 4 : 2; /* coordinates of a step */
     return ((size_t)c->width + each - 1) / each;
 }
 
@@ -61,8 +61,7 @@ static void choose_few(fr_centroids *c, fr_kmeans_products products) {
                               (products == FR_PRODUCTS_BF16 || (worth && c->k >= 96));
     wanted[FR_NEAREST_INT8] = few[FR_NEAREST_INT8].scan && fits &&
                               (products == FR_PRODUCTS_INT8 || (worth && c->k >= 64));
-    c->few.widest =
-        stride_of(steps_of(c, wanted[FR_NEAREST_BF16] ? FR_NEAREST_BF16 : FR_NEAREST_INT8));
+    c->few.widest = stride_of(steps_of(c, wanted[FR_NEAREST_BF16] ? FR_WAY_BF16 : FR_WAY_INT8));
     while ((size_t)c->few.mask + 1 < c->panel_count) c->few.mask = 2 * c->few.mask + 1;
 }
 
@@ -217,8 +216,7 @@ static void take_way(fr_centroids *c, fr_assign_way way) {
     fr_few_centroids *b = &c->few;
     c->way = way;
     if (way == FR_WAY_F32) return;
-    b->bits = way == FR_WAY_INT8 ? FR_NEAREST_INT8 : FR_NEAREST_BF16;
-    b->steps = steps_of(c, b->bits);
+    b->steps = steps_of(c, way);
     b->stride = stride_of(b->steps);
     b->set = clamp(PART / (b->steps * (size_t)c->kernels->nearest.width * 4), 1, c->panel_count);
 }
@@ -248,25 +246,34 @@ static void set_panels(fr_centroids *c, fr_pool *pool) {
 void fr_centroids_forget(fr_centroids *c) {
     c->has_middle = false;
     take_best_way(c);
+    c->give_up = false;
     c->wait = 0, c->patience = 1;
+}
+
+/* What did not pay is left for a while that doubles each time. */
+static void choose_way(fr_centroids *c) {
+    if (c->give_up) {
+        take_next_way(c);
+        c->wait = c->patience - 1;
+        if (c->patience < 1 << 20) c->patience *= 2;
+    } else if (c->wait) {
+        c->wait--;
+    } else {
+        take_best_way(c);
+    }
+    c->give_up = false;
 }
 
 void fr_centroids_set(fr_centroids *c, const float *rows, fr_pool *pool) {
     if (rows != c->rows) memcpy(c->rows, rows, (size_t)c->k * (size_t)c->width * 4);
     if (c->middle) find_middle(c, pool);
-    if (c->wait)
-        c->wait--;
-    else
-        take_best_way(c);
+    choose_way(c);
     set_panels(c, pool);
 }
 
-/* The next way from the next set of centroids on, for a while that doubles each time. */
+/* What is set stays as it is until the next set of centroids. */
 void fr_centroids_learn(fr_centroids *c, int64_t count, int64_t refused) {
-    if (refused <= count / 2 || c->way == FR_WAY_F32) return;
-    take_next_way(c);
-    c->wait = c->patience;
-    if (c->patience < 1 << 20) c->patience *= 2;
+    c->give_up = c->way != FR_WAY_F32 && refused > count / 2;
 }
 
 void fr_centroids_try(fr_centroids *c, const fr_points *p, fr_reader *reader, void *scratch,

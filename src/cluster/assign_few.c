@@ -30,7 +30,7 @@
  * bounds are poor; if they leave too much open, the next way takes over.
  *
  * The f32 score of j, less what is the same for all, lies between its bound l_j and l_j + 2 E_j. So no centroid can be
- * nearest but those with l_j <= l_b + 2 E_b, for whatever b. Mostly b, where l is least, is alone with that; see
+ * nearest but those with l_j <= l_b + 2 E_b, for whatever b. Often b, where l is least, is alone with that; see
  * assign_prove.c. All this in units of a tile: of its number, and 2 for Euclid. */
 #include <math.h>
 #include <string.h>
@@ -41,12 +41,8 @@
 
 enum { TILES = 4 /* of a part: what the lanes hold stays in the first cache */ };
 
-static size_t at_most(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static const fr_nearest_few *few_of(const fr_centroids *c) {
-    return &c->kernels->nearest.bounds[c->few.bits];
+    return &c->kernels->nearest.bounds[c->way];
 }
 
 /* ---- centroids ---- */
@@ -77,11 +73,11 @@ static void set_centroid(fr_centroids *c, size_t j, uint32_t *code) {
         along += (double)c->middle[d] * ((double)row[d] - (double)c->middle[d]);
     for (size_t s = 0; s < b->steps; s++) lane[s * nr] = code[s];
     b->start[j] = 0;
-    if (b->bits == FR_NEAREST_INT8)
+    if (c->way == FR_WAY_INT8)
         for (size_t d = 0; d < 4 * b->steps; d++) b->start[j] -= few_of(c)->bias * codes[d];
     const double length = sqrt((double)norm) * (1 + 0x1p-9) + 0x1p-64;
     const double chain = fr_chain_error(c) * (length + c->middle_length);
-    b->step[j] = b->bits == FR_NEAREST_INT8 ? -step : c->factor;
+    b->step[j] = c->way == FR_WAY_INT8 ? -step : c->factor;
     b->reach[j] = (float)(length * (1 + 0x1p-20));
     b->slip[j] = (float)((sqrt((double)lost) * (1 + 0x1p-9) + 0x1p-22 * length + chain + 0x1p-64) *
                          (1 + 0x1p-20));
@@ -125,8 +121,8 @@ void fr_few_end(fr_centroids *c) {
 
 /* Of a block of rows: kept from one pass to the next, or of a part, in scratch. */
 typedef struct codes {
-    int32_t *
-        done; /* rows that have codes, and the version of the middle that they have; NULL: none is kept */
+    /* Rows that have codes, and the version of the middle that these are for; NULL: none are kept. */
+    int32_t *done;
     float *slack, *length; /* [rows] A and B */
     float *step;           /* [rows] the number that codes are times, the same for all of a tile */
     uint32_t *code;        /* [rows][stride] */
@@ -156,8 +152,7 @@ static void code_tile(const fr_assign_part *p, size_t row, size_t height, const 
     const size_t width = (size_t)c->width, stride = c->few.stride;
     const fr_nearest_few *k = few_of(c);
     float norm[FR_NEAREST_HIGH], lost[FR_NEAREST_HIGH];
-    const double sums =
-        c->few.bits == FR_NEAREST_BF16 ? 2.1 * 0x1p-23 * (2 * (double)width + 4) : 0;
+    const double sums = c->way == FR_WAY_BF16 ? 2.1 * 0x1p-23 * (2 * (double)width + 4) : 0;
     const float more = (float)(sums + 0x1p-20);
     const float step = k->round(p->rows + row * width, height, width, c->middle, width, k->bias,
                                 to->code + at * stride, stride, norm, lost);
@@ -176,7 +171,7 @@ static void measure_tile(const fr_assign_part *p, size_t row, size_t height, con
                          size_t at, fr_nearest_bounds *scan) {
     const fr_centroids *c = p->c;
     const fr_few_centroids *b = &c->few;
-    const bool whole = b->bits == FR_NEAREST_INT8;
+    const bool whole = c->way == FR_WAY_INT8;
     const float unit = whole ? -c->factor * from->step[at] : 1, by = 1 / unit;
     const float to_unit = (1 + 0x1p-20f) / unit * -c->factor;
     const float *slack = from->slack + at, *length = from->length + at;
@@ -216,7 +211,7 @@ static void scan_tile(const fr_assign_part *p, size_t row, size_t height, const 
     measure_tile(p, row, height, from, at, &scan);
     for (size_t first = 0; first < c->panel_count; first += b->set) {
         scan.panels = b->panels + first * scan.stride;
-        scan.count = at_most(b->set, c->panel_count - first);
+        scan.count = FR_MIN(b->set, c->panel_count - first);
         scan.first = (int32_t)first;
         scan.narrow = c->narrow && first + scan.count == c->panel_count;
         scan.start = b->start + first * nr, scan.step = b->step + first * nr;
@@ -249,7 +244,7 @@ bool fr_assign_few(const fr_centroids *c, size_t count, const float *rows, const
     int64_t work = 0;
     for (*done = 0; *done < count;) {
         const size_t r = *done;
-        const fr_assign_part p = {c, s, rows + r * width, at_most(most, count - r), out->label + r};
+        const fr_assign_part p = {c, s, rows + r * width, FR_MIN(most, count - r), out->label + r};
         out->rechecked += assign_part(&p, &kept, keep ? r : 0, &work);
         *done += p.count;
         if (work * FR_WORK_SHARE > (int64_t)*done * c->k) return false;

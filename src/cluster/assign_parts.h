@@ -19,16 +19,20 @@ typedef struct fr_assign_plan {
     size_t stride; /* of copies */
 } fr_assign_plan;
 
-typedef enum fr_assign_way { FR_WAY_BF16, FR_WAY_INT8, FR_WAY_F32 } fr_assign_way;
+/* How labels are found: by bounds in few bits, or in f32 alone. */
+typedef enum fr_assign_way {
+    FR_WAY_BF16 = FR_NEAREST_BF16,
+    FR_WAY_INT8 = FR_NEAREST_INT8,
+    FR_WAY_F32
+} fr_assign_way;
 
 /* Centroids in few bits; see assign_few.c. Arrays but `fixed` and `slip` are [panel_count][kernels' width]. */
 typedef struct fr_few_centroids {
     bool wanted[FR_NEAREST_KINDS], good; /* no number is too large to be proven */
-    fr_nearest_bits bits;                /* of what is there */
-    size_t steps, set, stride,
-        widest;       /* of a row; panels of a set; of rows of points, and at most */
-    int32_t mask;     /* bits of a panel's number */
-    uint32_t *panels; /* [panel_count][steps][kernels' width] */
+    size_t steps, set;                   /* of a row; panels of a set */
+    size_t stride, widest;               /* of rows of points: now, and at most */
+    int32_t mask;                        /* bits of a panel's number */
+    uint32_t *panels;                    /* [panel_count][steps][kernels' width] */
     int32_t *start;
     float *step, *low, *reach, *fixed, *slip;
     float slip_most, low_most, reach_most; /* slip_most: of reach */
@@ -55,8 +59,9 @@ struct fr_centroids {
     float longest, largest; /* length of a centroid, and its score beside products */
     fr_few_centroids few;
     fr_assign_way way; /* of the rows to come */
-    int wait,
-        patience; /* sets of centroids until bounds that did not pay are tried again, and next time */
+    bool give_up;      /* the way did not pay */
+    /* Sets of centroids until ways that did not pay are tried again, and how long that will take next time. */
+    int wait, patience;
 };
 
 /* Where rows are packed and lanes kept, cut out of a thread's scratch. */
@@ -72,8 +77,8 @@ typedef struct fr_assign_space {
     float *error, *unit, *length, *limit;
     int32_t *open, *again;
     float *gather; /* [FR_ASSIGN_GATHER][width] */
-    int32_t *candidate_row,
-        *candidate; /* [FR_CANDIDATES + k + lanes] who may be nearest to whom, and their scores */
+    /* [FR_CANDIDATES + k + lanes] who may be nearest to whom, and their scores. */
+    int32_t *candidate_row, *candidate;
     float *score;
 } fr_assign_space;
 
@@ -81,8 +86,7 @@ enum {
     FR_ASSIGN_GATHER = 56, /* rows that are looked at again together */
     FR_FEW_MOST = 4096,    /* coordinates, at most, of rows in few bits */
     FR_CANDIDATES = 256,   /* that are compared together, and those of one row more */
-    FR_WORK_SHARE =
-        12, /* a product of its own in f32 takes about as long as so many of a tile of bounds */
+    FR_WORK_SHARE = 12,    /* bounds of a tile that take as long as one product of its own in f32 */
 };
 
 void fr_assign_carve(const fr_centroids *c, void *scratch, fr_assign_space *s, size_t *bytes);

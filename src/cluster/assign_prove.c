@@ -1,14 +1,10 @@
-/* assign_prove.c: labels from bounds. Most rows have one centroid whose bound is so low that no other's score can be
+/* assign_prove.c: labels from bounds. Many rows have one centroid whose bound is so low that no other's score can be
  * lower; of the others the few that may be nearest are compared: by products in f32 whose sums have the order that is
  * fast, and only those that this leaves too near each other by the chain that defines the labels. */
 #include <math.h>
 #include <string.h>
 
 #include "cluster/assign_parts.h"
-
-static size_t at_most(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 double fr_chain_error(const fr_centroids *c) {
     return 1.01 * 0x1p-24 * (double)(c->width + 4);
@@ -29,7 +25,7 @@ static int32_t by_chain(const fr_assign_part *p, size_t row, const int32_t *list
     float sum[FR_NEAREST_CHAINS], least = INFINITY;
     int32_t label = list[0];
     for (int i = 0; i < n; i += FR_NEAREST_CHAINS) {
-        const int some = (int)at_most(FR_NEAREST_CHAINS, (size_t)(n - i));
+        const int some = FR_MIN(FR_NEAREST_CHAINS, n - i);
         for (int j = 0; j < FR_NEAREST_CHAINS; j++) {
             x[j] = p->rows + row * width;
             y[j] = c->rows + (size_t)list[i + (j < some ? j : 0)] * width;
@@ -109,7 +105,7 @@ static void scan_again(const fr_assign_part *p, size_t count) {
     const size_t width = (size_t)p->c->width;
     int32_t label[FR_ASSIGN_GATHER];
     for (size_t r = 0; r < count; r += FR_ASSIGN_GATHER) {
-        const size_t n = at_most(FR_ASSIGN_GATHER, count - r);
+        const size_t n = FR_MIN((size_t)FR_ASSIGN_GATHER, count - r);
         for (size_t i = 0; i < n; i++)
             memcpy(p->s->gather + i * width, p->rows + (size_t)p->s->again[r + i] * width,
                    width * 4);

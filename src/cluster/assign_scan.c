@@ -1,17 +1,13 @@
 /* assign_scan.c: blocks of points against all centroids in f32: which rows, panels and coordinates meet when. */
 #include "cluster/assign_parts.h"
 
-static size_t at_most(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Points in the lanes: each panel of points sees all centroids at once. */
 static void scan_across(const fr_centroids *c, size_t count, const float *rows,
                         const fr_assign_space *s, int32_t *label, float *best, float *second) {
     const fr_kernels *k = c->kernels;
     const size_t points = (size_t)k->nearest.points, width = (size_t)c->width;
     for (size_t r = 0; r < count; r += points) {
-        const size_t n = at_most(points, count - r);
+        const size_t n = FR_MIN(points, count - r);
         k->gemm.pack_rows(rows + r * width, width * 4, (int)n, width, (int)points, s->packed);
         const bool whole = n == points;
         fr_nearest_across a = {
@@ -83,9 +79,9 @@ static void scan_part(const part *p) {
     const fr_assign_plan *plan = &c->plan;
     const size_t width = (size_t)c->width, stride = plan->copied ? plan->stride : width;
     for (size_t first = 0; first < c->panel_count; first += plan->set) {
-        const size_t end = at_most(first + plan->set, c->panel_count);
+        const size_t end = FR_MIN(first + plan->set, c->panel_count);
         for (size_t from = 0; from < width; from += plan->piece) {
-            const size_t steps = at_most(plan->piece, width - from);
+            const size_t steps = FR_MIN(plan->piece, width - from);
             if (plan->copied && (first == 0 || plan->piece < width))
                 for (size_t r = 0; r < p->count; r++)
                     memcpy((float *)p->s->packed + r * stride, p->rows + r * width + from,
@@ -107,7 +103,7 @@ void fr_assign_scan(const fr_centroids *c, int64_t count, const float *rows,
     }
     const fr_nearest_kernels *k = &c->kernels->nearest;
     for (size_t r = 0; r < (size_t)count; r += c->plan.rows) {
-        part p = {c, s, rows + r * (size_t)c->width, at_most(c->plan.rows, (size_t)count - r),
+        part p = {c, s, rows + r * (size_t)c->width, FR_MIN(c->plan.rows, (size_t)count - r),
                   second};
         scan_part(&p);
         k->finish((int)p.count, s->best, s->index, s->second, label + r, best ? best + r : NULL,

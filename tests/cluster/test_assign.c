@@ -299,6 +299,59 @@ static void test_scores(void **state) {
     }
 }
 
+/* ---- ways ---- */
+
+static int64_t label_once(fr_centroids *c, const problem *p, void *scratch, const truth *want) {
+    int32_t *label = take((size_t)p->n * 4);
+    fr_assigned out = {.label = label};
+    fr_assign_rows(c, p->n, p->x, scratch, &out);
+    for (int64_t i = 0; i < p->n; i++) assert_int_equal(label[i], want[i].label);
+    fr_free(label);
+    return out.refused;
+}
+
+/* One coordinate is so long that 8 bits say nothing of the others, and exact in bf16: int8 is given up for bf16, comes
+ * back, and is given up for longer. */
+static void test_ways(void **state) {
+    (void)state;
+    const fr_nearest_few *few = fr_kernel()->nearest.bounds;
+    if (!few[FR_NEAREST_INT8].scan || !few[FR_NEAREST_BF16].scan) skip();
+    problem p = random_problem(900, 300, 256, 64);
+    for (int64_t j = 0; j < p.k; j++) p.c[j * p.width] = j % 2 ? 40 : -40;
+    for (int64_t i = 0; i < p.n; i++) p.x[i * p.width] = i % 3 ? 40 : -40;
+    truth *want = take((size_t)p.n * sizeof *want);
+    for (int64_t i = 0; i < p.n; i++) want[i] = truth_of(&p, FR_EUCLID, i);
+    fr_centroids *c;
+    ok(fr_centroids_new(p.k, p.width, FR_EUCLID, FR_PRODUCTS_AUTO, &c));
+    void *scratch = take(fr_assign_scratch(c, NULL));
+    fr_centroids_set(c, p.c, NULL);
+    const size_t bytes = fr_assign_codes_bytes(c);
+    /* Sets of centroids that are labelled by int8: the first, the third, and then after two of bf16. */
+    static const bool by_int8[] = {true, false, true, false, false, true};
+    for (size_t i = 0; i < FR_COUNT(by_int8); i++) {
+        if (i) fr_centroids_set(c, p.c, NULL);
+        const size_t now = fr_assign_codes_bytes(c);
+        assert_true(by_int8[i] ? now == bytes : now > bytes);
+        const int64_t refused = label_once(c, &p, scratch, want);
+        assert_int_equal(refused, by_int8[i] ? p.n : 0);
+        fr_centroids_learn(c, p.n, refused);
+        assert_int_equal(fr_assign_codes_bytes(c), now); /* until the next set */
+    }
+    /* Tried with a few points first, nothing is refused. */
+    fr_points points = {.rows = p.n, .width = p.width};
+    fr_tensor t = {
+        .dtype = FR_F32, .rank = 2, .dim = {p.n, p.width}, .stride = {p.width, 1}, .data = p.x};
+    ok(fr_points_of(&t, 0, false, &points));
+    fr_centroids_forget(c);
+    fr_centroids_set(c, p.c, NULL);
+    fr_centroids_try(c, &points, NULL, scratch, NULL);
+    assert_int_equal(label_once(c, &p, scratch, want), 0);
+    fr_free(scratch);
+    fr_free(want);
+    fr_centroids_free(c);
+    drop(&p);
+}
+
 static void test_no_memory(void **state) {
     (void)state;
     for (long n = 1; n < 20; n++) {
@@ -331,7 +384,8 @@ int main(void) {
         cmocka_unit_test(test_f64),       cmocka_unit_test(test_bits),
         cmocka_unit_test(test_near_ties), cmocka_unit_test(test_sizes_of_numbers),
         cmocka_unit_test(test_padding),   cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_ways),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
