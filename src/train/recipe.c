@@ -230,6 +230,15 @@ static fr_status give(entry *e, char *text) {
     return text ? FR_OK : FR_NOMEM;
 }
 
+/* A fallback may follow from other keys, and so be out of what its own may be. */
+static fr_status refuse_fallback(const fr_recipe *r, const char *key, double fallback, double lo,
+                                 double hi) {
+    return fr_fail(FR_FORMAT,
+                   "%s: %s is not there, and would be %.15g; it must be from %.15g to %.15g: set it, "
+                   "or what it follows from",
+                   r->path, key, fallback, lo, hi);
+}
+
 fr_status fr_recipe_i64(fr_recipe *r, const char *key, int64_t fallback, int64_t lo, int64_t hi,
                         int64_t *out) {
     entry *e;
@@ -246,6 +255,8 @@ fr_status fr_recipe_i64(fr_recipe *r, const char *key, int64_t fallback, int64_t
             return fr_fail(FR_FORMAT, "%s: %s is %lld; it must be from %lld to %lld",
                            where(r, e, at), key, n, (long long)lo, (long long)hi);
         *out = n;
+    } else if (fallback < lo || fallback > hi) {
+        return refuse_fallback(r, key, (double)fallback, (double)lo, (double)hi);
     }
     return give(e, fr_format("%lld", (long long)*out));
 }
@@ -275,6 +286,8 @@ fr_status fr_recipe_f64(fr_recipe *r, const char *key, double fallback, double l
             return fr_fail(FR_FORMAT, "%s: %s is %g; it must be from %g to %g", where(r, e, at),
                            key, v, lo, hi);
         *out = v;
+    } else if (fallback < lo || fallback > hi) {
+        return refuse_fallback(r, key, fallback, lo, hi);
     }
     return give(e, shortest(*out));
 }

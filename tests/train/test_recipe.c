@@ -55,7 +55,7 @@ static void test_values(void **state) {
     ok(fr_recipe_done(r));
 
     /* What is not there is the fallback. */
-    ok(fr_recipe_i64(r, "steps", 77, 1, 10, &whole));
+    ok(fr_recipe_i64(r, "steps", 77, 1, 100, &whole));
     assert_int_equal(whole, 77);
     ok(fr_recipe_f64(r, "clip", 0.1, 0, 1, &number));
     assert_true(number == 0.1);
@@ -164,7 +164,13 @@ static void test_numbers(void **state) {
         says(fr_recipe_f64(r, "a", 0, 0, 9, &v), "a.recipe:1: a is ");
         fr_recipe_free(r);
     }
-    fr_recipe *r = open_text("a = maybe\n");
+    /* A fallback that follows from other keys is a number like any other. */
+    fr_recipe *r = open_text("a = 1\n");
+    says(fr_recipe_i64(r, "head_dim", 1250, 2, 1024, &n),
+         "head_dim is not there, and would be 1250; it must be from 2 to 1024: set it, or what");
+    says(fr_recipe_f64(r, "lora_alpha", 0, 1e-6, 1e6, &v), "lora_alpha is not there, and would be 0");
+    fr_recipe_free(r);
+    r = open_text("a = maybe\n");
     says(fr_recipe_bool(r, "a", false, &yes), "a is \"maybe\"; it must be one of: no, yes");
     fr_recipe_free(r);
 }
