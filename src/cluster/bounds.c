@@ -31,6 +31,10 @@ double fr_bounds_move(const float *from, const float *to, int64_t width) {
     return sqrt(fr_kernel()->cluster.distance(from, to, (size_t)width)) * (1 + 1e-12);
 }
 
+double fr_bounds_step(const fr_lloyd *l, int64_t j) {
+    return sqrt(l->move[j]) * (1 + 1e-12);
+}
+
 void fr_bounds_place(fr_bounds *b, const float *centroid, double largest) {
     double most = 0, least = INFINITY;
     for (int64_t j = 0; j < b->k; j++) {
@@ -92,7 +96,7 @@ static int64_t groups_of(fr_kmeans_method method, int64_t k) {
 
 int64_t fr_bounds_bytes(fr_kmeans_method method, int64_t n, int64_t k, int64_t width, int threads) {
     double points = 4 * (double)n * (double)(1 + groups_of(method, k));
-    double own = 40 * (double)k + (double)threads * (12e3 + 4 * (double)k + 262144);
+    double own = 48 * (double)k + (double)threads * (12e3 + 4 * (double)k + 262144);
     if (method == FR_KMEANS_YINYANG) own += 12 * (double)k * (double)width;
     return (int64_t)FR_MIN(points + own, 9e18);
 }
@@ -116,13 +120,14 @@ static fr_status make_bounds(fr_bounds *b, const fr_lloyd *l) {
     size_t n = (size_t)b->n, k = (size_t)b->k, groups = (size_t)groups_of(b->method, b->k);
     b->upper = fr_alloc_array(FR_MEM_OTHER, n, sizeof *b->upper);
     b->lower = fr_alloc_array(FR_MEM_OTHER, n, groups * sizeof *b->lower);
+    b->step = fr_alloc(FR_MEM_OTHER, k * sizeof *b->step);
     b->moved = fr_alloc(FR_MEM_OTHER, k * sizeof *b->moved);
     b->away = fr_alloc(FR_MEM_OTHER, k * sizeof *b->away);
     b->up = fr_alloc(FR_MEM_OTHER, k * sizeof *b->up);
     b->down = fr_alloc(FR_MEM_OTHER, k * sizeof *b->down);
     b->near = fr_alloc(FR_MEM_OTHER, k * sizeof *b->near);
-    if (!b->upper || !b->lower || !b->moved || !b->away || !b->up || !b->down || !b->near)
-        return FR_NOMEM;
+    bool all = b->upper && b->lower && b->step && b->moved && b->away && b->up && b->down;
+    if (!all || !b->near) return FR_NOMEM;
     FR_TRY(make_bound_workers(b));
     if (b->method != FR_KMEANS_YINYANG) return FR_OK;
     return fr_groups_make(&b->groups, l->centroid, b->k, b->width, b->metric);
@@ -156,7 +161,8 @@ void fr_bounds_free(fr_bounds *b) {
         fr_free(b->workers[t].score);
         fr_free(b->workers[t].found);
     }
-    void *all[] = {b->workers, b->upper, b->lower, b->moved, b->away, b->up, b->down, b->near};
+    void *all[] = {b->workers, b->upper, b->lower, b->step, b->moved,
+                   b->away,    b->up,    b->down,  b->near};
     for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
     fr_groups_free(&b->groups);
     fr_free(b);
@@ -189,20 +195,17 @@ static void move_others(fr_bounds *b, const double *step) {
 }
 
 void fr_bounds_moved(fr_bounds *b, fr_lloyd *l) {
-    /* The sums are between two uses: their weights are overwritten by the next pass. */
-    double *step = l->sums.weight;
     fr_bounds_place(b, l->centroid, (double)l->p->largest_square);
     fr_bounds_near(b, l, l->centroid, b->near);
     if (b->method == FR_KMEANS_YINYANG) fr_groups_set(&b->groups, l->centroid, l->pool);
     b->fresh = b->passes++ == 0;
     if (b->fresh) return;
     for (int64_t j = 0; j < b->k; j++) {
-        int64_t at = j * b->width;
-        step[j] = fr_bounds_move(l->before + at, l->centroid + at, b->width);
-        b->moved[j] += step[j];
+        b->step[j] = fr_bounds_step(l, j);
+        b->moved[j] += b->step[j];
         b->up[j] = fr_up(b->moved[j]);
     }
-    move_others(b, step);
+    move_others(b, b->step);
 }
 
 int64_t fr_bounds_label(fr_bounds *b, size_t thread, int64_t first, int64_t count,

@@ -27,8 +27,7 @@ typedef struct judge {
 static void steps(judge *j) {
     fr_lloyd *l = j->l;
     for (int64_t c = 0; c < l->k; c++) {
-        int64_t at = c * l->width;
-        j->step[c] = fr_bounds_move(l->before + at, l->centroid + at, l->width);
+        j->step[c] = fr_bounds_step(l, c);
         if (j->step[c] > j->widest) {
             j->wider = j->widest;
             j->widest = j->step[c];

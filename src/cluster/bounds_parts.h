@@ -49,6 +49,7 @@ struct fr_bounds {
     const fr_centroids *c;
     float *upper; /* [n] */
     float *lower; /* [n] or [n, groups] */
+    double *step; /* [k]: how far each centroid went just now */
     double *moved,
         *away; /* [k]: of each centroid, in all; [k] or [groups]: of those it must not meet */
     float *up, *down; /* the same, rounded up */
@@ -80,8 +81,9 @@ double fr_bounds_below(const fr_bounds *b, double score, double square);
 void fr_bounds_place(fr_bounds *b, const float *centroid, double largest);
 /* near[j] for all centroids [k, width], which l->c holds. */
 void fr_bounds_near(const fr_bounds *b, fr_lloyd *l, const float *centroid, float *near);
-/* The distance that centroid j moved, not too small. */
+/* A distance, not too small: between two rows; of centroid j before and after the last update. */
 double fr_bounds_move(const float *from, const float *to, int64_t width);
+double fr_bounds_step(const fr_lloyd *l, int64_t j);
 
 int64_t fr_hamerly_label(fr_bounds *b, fr_bound_worker *bw, int64_t first, int64_t count,
                          const float *rows, int32_t *label, fr_worker *w);

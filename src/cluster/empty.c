@@ -174,6 +174,8 @@ fr_status fr_empty_fill(fr_lloyd *l) {
         if (!(l->sums.weight[j] > 0)) empties++, which = j;
     if (!empties) return FR_OK;
     l->stats.empty += empties;
+    /* Sums will be those of points that moved without their labels. */
+    if (l->o->empty != FR_EMPTY_KEEP) fr_adder_forget(l->adder);
     switch (l->o->empty) {
     case FR_EMPTY_FARTHEST: return fill_farthest(l, empties);
     case FR_EMPTY_SPLIT: fill_split(l); return FR_OK;

@@ -11,7 +11,7 @@ typedef struct fr_bounds fr_bounds;
 typedef struct fr_worker {
     float *rows;  /* of a block, where they must be copied */
     void *assign; /* fr_assign_scratch */
-    int32_t label[FR_POINTS_BLOCK];
+    int32_t label[FR_POINTS_BLOCK], before[FR_POINTS_BLOCK];
     int64_t moved, products, rechecked, refused;
     double update_seconds;
 } fr_worker;

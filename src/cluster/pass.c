@@ -69,7 +69,12 @@ static void look_at_block(pass_job *j, fr_worker *w, size_t thread, int64_t firs
                           const float *rows) {
     fr_lloyd *l = j->l;
     double *part = l->part + (first - j->first) / FR_POINTS_BLOCK;
-    if (j->kind & (FR_PASS_ADD | FR_PASS_LABEL)) label_block(l, w, thread, first, count, rows);
+    if (j->kind & (FR_PASS_ADD | FR_PASS_LABEL)) {
+        const bool note = fr_adder_way(l->adder) == FR_ADD_MOVED;
+        if (note) memcpy(w->before, l->label + first, (size_t)count * sizeof *w->before);
+        label_block(l, w, thread, first, count, rows);
+        if (note) fr_adder_note(l->adder, first, count, rows, w->before, l->label + first);
+    }
     if (j->kind & FR_PASS_INERTIA) *part = block_inertia(l, first, count, rows);
     if (j->kind & FR_PASS_SQUARES) *part = block_squares(l, first, count, rows);
 }
@@ -111,7 +116,7 @@ static bool few_stripes(const pass_job *j) {
  * stripes for all threads, as in a window of a file, blocks are first looked at by whoever comes. */
 static void do_wave(pass_job *j, double *total) {
     fr_lloyd *l = j->l;
-    bool add = (j->kind & FR_PASS_ADD) && fr_adder_striped(l->adder);
+    bool add = (j->kind & FR_PASS_ADD) && fr_adder_way(l->adder) == FR_ADD_STRIPED;
     if (add && few_stripes(j)) {
         do_items(j, true, false);
         do_items(j, false, true);
@@ -163,11 +168,14 @@ void fr_pass_run(fr_lloyd *l, unsigned kind, fr_pass *out) {
             j.first = first;
             j.end = fr_adder_wave(l->adder, first, ready);
             do_wave(&j, &total);
-            if (!add) fr_adder_skip(l->adder, j.end);
         }
     }
     if (kind & FR_PASS_INERTIA) out->inertia = total;
     if (kind & FR_PASS_SQUARES) l->squares = total;
     if (kind & FR_PASS_SQUARES) weigh(l);
     count_up(l, fr_now() - start, update, out);
+    if (!add) return;
+    start = fr_now();
+    fr_adder_finish(l->adder, out->moved);
+    l->stats.update_seconds += fr_now() - start;
 }

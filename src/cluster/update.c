@@ -1,4 +1,4 @@
-/* update.c: sums of points by label, striped or sorted (update.h), and means of them. */
+/* update.c: sums of points by label, by which of the ways of update.h, and means of them. */
 #include "cluster/update_parts.h"
 
 #include <math.h>
@@ -6,6 +6,10 @@
 
 /* Of the centroids that a thread takes at once. */
 #define MEAN_VALUES 8192
+/* One point in so many moved, and another that did not change costs a fifth of one that did. */
+#define MOVED_SHARE 8
+/* One in so many: soon there may be so few. */
+#define SOON_SHARE 3
 
 fr_status fr_sums_new(int64_t k, int64_t width, fr_sums *out) {
     *out = (fr_sums){.k = k, .width = width};
@@ -40,8 +44,9 @@ fr_status fr_adder_new(const fr_points *p, int64_t k, int64_t memory, int thread
     fr_adder *a = fr_alloc(FR_MEM_OTHER, sizeof *a);
     if (!a) return FR_NOMEM;
     *a = (fr_adder){.p = p, .k = k, .width = p->width, .threads = threads};
-    a->striped = fr_striped_fits(p, k);
-    fr_status st = a->striped ? fr_striped_new(a, memory) : fr_sorted_new(a, memory);
+    a->all = a->next = fr_striped_fits(p, k) ? FR_ADD_STRIPED : FR_ADD_SORTED;
+    fr_status st = a->all == FR_ADD_STRIPED ? fr_striped_new(a, memory) : fr_sorted_new(a, memory);
+    if (!st) st = fr_moved_new(a, memory);
     if (st) {
         fr_adder_free(a);
         return st;
@@ -52,41 +57,69 @@ fr_status fr_adder_new(const fr_points *p, int64_t k, int64_t memory, int thread
 
 void fr_adder_free(fr_adder *a) {
     if (!a) return;
-    void *all[] = {a->sum,   a->weight, a->size,   a->full, a->flushed,
-                   a->order, a->count,  a->offset, a->row};
+    void *all[] = {a->sum,     a->weight, a->size,        a->full,  a->flushed, a->order,
+                   a->count,   a->offset, a->row,         a->moves, a->noted,   a->owner,
+                   a->squares, a->copy,   a->copy_weight, a->base,  a->square};
     for (size_t i = 0; i < FR_COUNT(all); i++) fr_free(all[i]);
     fr_free(a);
 }
 
-bool fr_adder_striped(const fr_adder *a) {
-    return a->striped;
-}
-int64_t fr_adder_item(const fr_adder *a) {
-    return a->item;
-}
 int64_t fr_adder_wave_rows(const fr_adder *a) {
-    return a->wave;
+    return FR_MAX_OF(FR_MAX_OF(a->wave, a->moved_wave), a->stripes * a->item);
 }
 
 void fr_adder_begin(fr_adder *a, fr_sums *s) {
+    if (!s) fr_adder_forget(a);
     a->to = s;
+    a->way = s ? a->next : FR_ADD_NOTHING;
     a->wave_first = 0;
-    if (s) fr_sums_clear(s);
+    if (!s || a->way == FR_ADD_MOVED) return;
+    fr_sums_clear(s);
+    memset(a->squares, 0, (size_t)a->k * sizeof *a->squares);
 }
 
-int64_t fr_adder_wave(const fr_adder *a, int64_t first, int64_t end) {
-    return FR_MIN(end, (a->striped ? a->wave_first : first) + a->wave);
+fr_adding fr_adder_way(const fr_adder *a) {
+    return a->way;
+}
+
+int64_t fr_adder_item(const fr_adder *a) {
+    return a->way == FR_ADD_STRIPED ? a->item : FR_POINTS_BLOCK;
+}
+
+static int64_t wave_end(const fr_adder *a) {
+    if (a->way == FR_ADD_STRIPED) return a->wave_first + a->stripes * a->item;
+    return a->first + (a->way == FR_ADD_SORTED ? a->wave : a->moved_wave);
+}
+
+int64_t fr_adder_wave(fr_adder *a, int64_t first, int64_t end) {
+    a->first = first;
+    return FR_MIN(end, wave_end(a));
 }
 
 void fr_adder_end(fr_adder *a, int64_t first, int64_t end, const int32_t *label, fr_pool *pool) {
-    if (!a->striped)
-        fr_sorted_add(a, first, end, label, pool);
-    else if (end == a->p->rows || end == a->wave_first + a->wave)
+    if (a->way == FR_ADD_MOVED)
+        fr_moved_add(a, end, label + first, pool);
+    else if (a->way == FR_ADD_SORTED)
+        fr_sorted_add(a, end, label + first, pool);
+    else if (end == a->p->rows || end == wave_end(a))
         fr_striped_merge(a, end, pool);
 }
 
-void fr_adder_skip(fr_adder *a, int64_t end) {
-    if (end == a->wave_first + a->wave) a->wave_first = end;
+/* ---- the next pass ---- */
+
+void fr_adder_finish(fr_adder *a, int64_t moved) {
+    const int64_t n = a->p->rows;
+    bool good = a->squared;
+    if (a->way == FR_ADD_MOVED)
+        good = fr_moved_trusted(a);
+    else if (good)
+        fr_moved_base(a);
+    a->next = good && moved <= n / MOVED_SHARE ? FR_ADD_MOVED : a->all;
+    a->squared = a->next == FR_ADD_MOVED || moved <= n / SOON_SHARE;
+}
+
+void fr_adder_forget(fr_adder *a) {
+    a->next = a->all;
 }
 
 /* ---- all at once ---- */
@@ -102,7 +135,7 @@ typedef struct sum_job {
 
 static void sum_item(void *arg, size_t thread, size_t i) {
     sum_job *j = arg;
-    int64_t item = j->a->item, start = (j->first / item + (int64_t)i) * item;
+    int64_t item = fr_adder_item(j->a), start = (j->first / item + (int64_t)i) * item;
     int64_t from = FR_MAX_OF(start, j->first), end = FR_MIN(start + item, j->end);
     for (int64_t n; from < end; from += n) {
         n = FR_MIN(FR_POINTS_BLOCK, end - from);
@@ -119,8 +152,8 @@ static void sum_waves(sum_job *j, fr_reader *reader, fr_pool *pool, fr_sums *s) 
         for (; first < ready; first = j->end) {
             j->first = first;
             j->end = fr_adder_wave(a, first, ready);
-            int64_t items = (j->end - 1) / a->item - first / a->item + 1;
-            if (a->striped) fr_pool_run_thread(pool, (size_t)items, sum_item, j);
+            int64_t item = fr_adder_item(a), items = (j->end - 1) / item - first / item + 1;
+            if (a->way == FR_ADD_STRIPED) fr_pool_run_thread(pool, (size_t)items, sum_item, j);
             fr_adder_end(a, first, j->end, j->label, pool);
         }
     }

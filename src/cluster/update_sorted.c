@@ -13,7 +13,6 @@
 #define RANGES_MOST  64
 
 fr_status fr_sorted_new(fr_adder *a, int64_t memory) {
-    a->item = FR_POINTS_BLOCK;
     int64_t rows = FR_MIN(SORTED_BYTES / (4 * a->width), FR_MIN(SORTED_MOST, memory / 16));
     /* A wave's counts should cost less than its rows. */
     rows = FR_MAX_OF(rows, FR_MIN(2 * a->k, SORTED_MOST));
@@ -23,8 +22,7 @@ fr_status fr_sorted_new(fr_adder *a, int64_t memory) {
     a->order = fr_alloc_array(FR_MEM_OTHER, (size_t)a->wave, sizeof *a->order);
     a->count = fr_alloc_array(FR_MEM_OTHER, chunks * (size_t)a->k, sizeof *a->count);
     a->offset = fr_alloc_array(FR_MEM_OTHER, (size_t)a->k + 1, sizeof *a->offset);
-    a->row = fr_alloc_array(FR_MEM_OTHER, (size_t)a->threads, (size_t)a->width * sizeof *a->row);
-    return a->order && a->count && a->offset && a->row ? FR_OK : FR_NOMEM;
+    return a->order && a->count && a->offset ? FR_OK : FR_NOMEM;
 }
 
 static void count_chunk(void *arg, size_t i) {
@@ -65,16 +63,20 @@ static void add_cluster(fr_adder *a, int64_t j, const float *dense, float *row) 
     const int32_t zero = 0;
     if (dense) {
         size_t more = (size_t)(a->rows - a->offset[j + 1]);
-        k->add_listed(dense, order, w, (size_t)n, more, (size_t)width, sum);
-    } else {
-        for (int64_t i = 0; i < n; i++) {
+        k->add_listed(dense, order, NULL, w, (size_t)n, more, (size_t)width, sum);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const double weight = w ? (double)w[order[i]] : 1;
+        if (!dense) {
             fr_points_row(a->p, a->first + order[i], row);
-            k->add_listed(row, &zero, w ? w + order[i] : NULL, 1, 0, (size_t)width, sum);
+            k->add_listed(row, &zero, NULL, w ? w + order[i] : NULL, 1, 0, (size_t)width, sum);
         }
+        a->to->weight[j] += weight;
+        if (!a->squared) continue;
+        const float *x = dense ? dense + order[i] * width : row;
+        a->squares[j] += weight * k->square(x, (size_t)width);
     }
     a->to->size[j] += n;
-    if (!w) a->to->weight[j] += (double)n;
-    for (int64_t i = 0; w && i < n; i++) a->to->weight[j] += (double)w[order[i]];
 }
 
 /* Ranges of clusters with about as many rows each. */
@@ -100,10 +102,9 @@ static void add_range(void *arg, size_t thread, size_t i) {
         add_cluster(a, j, dense, a->row + (int64_t)thread * a->width);
 }
 
-void fr_sorted_add(fr_adder *a, int64_t first, int64_t end, const int32_t *label, fr_pool *pool) {
-    a->first = first;
-    a->rows = end - first;
-    a->label = label + first;
+void fr_sorted_add(fr_adder *a, int64_t end, const int32_t *label, fr_pool *pool) {
+    a->rows = end - a->first;
+    a->label = label;
     int64_t chunks = (a->rows + a->chunk - 1) / a->chunk;
     fr_pool_run(pool, (size_t)chunks, count_chunk, a);
     place_counts(a, chunks);

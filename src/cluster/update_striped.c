@@ -21,7 +21,8 @@
 #define STRIPES_LEAST 16
 #define STRIPES_MANY  48
 #define WAVE_STRIPES  1024
-#define WAVE_BYTES    ((int64_t)16 << 20)
+/* Of a wave's sums, for each thread: the next wave finds them in the cache that all cores share. */
+#define WAVE_BYTES ((int64_t)3 << 20)
 
 /* Rows of a stripe: enough that adding up the stripes costs little beside adding their rows. */
 static int64_t stripe_rows(int64_t n, int64_t k, int64_t width) {
@@ -51,20 +52,20 @@ fr_status fr_striped_new(fr_adder *a, int64_t memory) {
     a->item = stripe_rows(a->p->rows, a->k, a->width);
     a->room = a->item / FLUSH_ROWS;
     int64_t rows = a->k + a->room;
-    int64_t each = rows * a->width * 4 + a->k * 16 + a->room * 4 + 8;
+    int64_t each = rows * a->width * 4 + a->k * 24 + a->room * 4 + 8;
     int64_t all = (a->p->rows + a->item - 1) / a->item;
-    int64_t most = FR_MIN(FR_MIN(WAVE_BYTES, memory / 4) / each, WAVE_STRIPES);
+    int64_t most = FR_MIN(FR_MIN(WAVE_BYTES * a->threads, memory / 4) / each, WAVE_STRIPES);
     int64_t waves = (all - 1) / FR_MAX_OF(1, most) + 1; /* of about the same size */
     a->stripes = FR_MAX_OF(1, FR_MIN(most, (all + waves - 1) / waves));
-    a->wave = a->stripes * a->item;
     size_t clusters = (size_t)(a->stripes * a->k);
     a->sum = fr_alloc_array(FR_MEM_OTHER, (size_t)(a->stripes * rows),
                             (size_t)a->width * sizeof *a->sum);
     a->full = fr_alloc_array(FR_MEM_OTHER, (size_t)a->stripes, (size_t)a->room * sizeof *a->full);
     a->flushed = fr_alloc_array(FR_MEM_OTHER, (size_t)a->stripes, sizeof *a->flushed);
     a->weight = fr_alloc_array(FR_MEM_OTHER, clusters, sizeof *a->weight);
+    a->square = fr_alloc_array(FR_MEM_OTHER, clusters, sizeof *a->square);
     a->size = fr_alloc_array(FR_MEM_OTHER, clusters, sizeof *a->size);
-    return a->sum && a->full && a->flushed && a->weight && a->size ? FR_OK : FR_NOMEM;
+    return a->square && a->sum && a->full && a->flushed && a->weight && a->size ? FR_OK : FR_NOMEM;
 }
 
 /* ---- adding ---- */
@@ -87,12 +88,13 @@ void fr_adder_block(fr_adder *a, int64_t first, int64_t count, const float *rows
                     const int32_t *label) {
     int64_t stripe = (first - a->wave_first) / a->item, k = a->k;
     float *sum = stripe_sums(a, stripe);
-    double *weight = a->weight + stripe * k;
+    double *weight = a->weight + stripe * k, *square = a->square + stripe * k;
     int64_t *size = a->size + stripe * k;
     const float *w = a->p->weights ? a->p->weights + first : NULL;
     if (first % a->item == 0) {
         memset(sum, 0, (size_t)(k * a->width) * sizeof *sum);
         memset(weight, 0, (size_t)k * sizeof *weight);
+        memset(square, 0, (size_t)k * sizeof *square);
         memset(size, 0, (size_t)k * sizeof *size);
         a->flushed[stripe] = 0;
     }
@@ -102,6 +104,10 @@ void fr_adder_block(fr_adder *a, int64_t first, int64_t count, const float *rows
                                  (size_t)(count - at - n), (size_t)a->width, sum);
         for (int64_t i = at; i < at + n; i++)
             if (++size[label[i]] % FLUSH_ROWS == 0) flush_sum(a, stripe, label[i]);
+        for (int64_t i = at; a->squared && i < at + n; i++) {
+            const double one = fr_kernel()->cluster.square(rows + i * a->width, (size_t)a->width);
+            square[label[i]] += w ? (double)w[i] * one : one;
+        }
     }
     for (int64_t i = 0; w && i < count; i++) weight[label[i]] += (double)w[i];
 }
@@ -109,7 +115,7 @@ void fr_adder_block(fr_adder *a, int64_t first, int64_t count, const float *rows
 /* ---- merging ---- */
 
 static void add_floats(const float *from, int64_t n, double *to) {
-    fr_kernel()->cluster.add_listed(from, &(int32_t){0}, NULL, 1, 0, (size_t)n, to);
+    fr_kernel()->cluster.add_listed(from, &(int32_t){0}, NULL, NULL, 1, 0, (size_t)n, to);
 }
 
 static void merge_range(void *arg, size_t start, size_t end) {
@@ -126,6 +132,7 @@ static void merge_range(void *arg, size_t start, size_t end) {
         for (int64_t j = first; j < last; j++) {
             int64_t size = a->size[s * a->k + j];
             a->to->size[j] += size;
+            if (a->squared) a->squares[j] += a->square[s * a->k + j];
             a->to->weight[j] += a->p->weights ? a->weight[s * a->k + j] : (double)size;
         }
     }

@@ -17,9 +17,10 @@ typedef struct fr_cluster_kernels {
      * no more. */
     void (*add)(const float *rows, const int32_t *label, const float *weight, size_t count,
                 size_t more, size_t width, float *sum);
-    /* sum += weight[i] row[i] for i = order[0], order[1] ... order[count - 1], in doubles; `more` as above */
-    void (*add_listed)(const float *rows, const int32_t *order, const float *weight, size_t count,
-                       size_t more, size_t width, double *sum);
+    /* sum[label[i]] += weight[r] row[r], r = list[i], in doubles; of r < 0 row ~r is taken off. label NULL: 0. `more` as
+     * above, also of rows. */
+    void (*add_listed)(const float *rows, const int32_t *list, const int32_t *label,
+                       const float *weight, size_t count, size_t more, size_t width, double *sum);
     /* The sum of (x - c)^2, and of x^2. Value i is added in lane i mod 8; lanes in pairs 4, 2, 1 apart. */
     double (*distance)(const float *x, const float *c, size_t n);
     double (*square)(const float *x, size_t n);

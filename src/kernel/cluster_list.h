@@ -10,8 +10,9 @@
 #define FR_CLUSTER_SET(isa)                                                                        \
     void cluster_add_##isa(const float *rows, const int32_t *label, const float *weight,           \
                            size_t count, size_t more, size_t width, float *sum);                   \
-    void cluster_add_listed_##isa(const float *rows, const int32_t *order, const float *weight,    \
-                                  size_t count, size_t more, size_t width, double *sum);           \
+    void cluster_add_listed_##isa(const float *rows, const int32_t *list, const int32_t *label,    \
+                                  const float *weight, size_t count, size_t more, size_t width,    \
+                                  double *sum);                                                    \
     double cluster_distance_##isa(const float *x, const float *c, size_t n);                       \
     double cluster_square_##isa(const float *x, size_t n);                                         \
     void cluster_distances_##isa(const float *x, size_t rows, size_t width, const float *panel,    \

@@ -233,10 +233,11 @@ static fr_status give(entry *e, char *text) {
 /* A fallback may follow from other keys, and so be out of what its own may be. */
 static fr_status refuse_fallback(const fr_recipe *r, const char *key, double fallback, double lo,
                                  double hi) {
-    return fr_fail(FR_FORMAT,
-                   "%s: %s is not there, and would be %.15g; it must be from %.15g to %.15g: set it, "
-                   "or what it follows from",
-                   r->path, key, fallback, lo, hi);
+    return fr_fail(
+        FR_FORMAT,
+        "%s: %s is not there, and would be %.15g; it must be from %.15g to %.15g: set it, "
+        "or what it follows from",
+        r->path, key, fallback, lo, hi);
 }
 
 fr_status fr_recipe_i64(fr_recipe *r, const char *key, int64_t fallback, int64_t lo, int64_t hi,

@@ -1,4 +1,5 @@
-/* test_update.c: sums by label, striped and sorted: right, and the same bits whatever cuts the work. */
+/* test_update.c: sums by label, striped, sorted, and of those that moved: right, and the same bits whatever cuts the
+ * work. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,16 +53,19 @@ static fr_sums sum(const given *g, int threads, int64_t memory) {
 
 static bool striped(const given *g) {
     fr_adder *a;
+    fr_sums s;
     assert_int_equal(fr_adder_new(&g->p, g->k, MIB, 1, &a), FR_OK);
-    bool is = fr_adder_striped(a);
+    assert_int_equal(fr_sums_new(g->k, g->d, &s), FR_OK);
+    fr_adder_begin(a, &s);
+    bool is = fr_adder_way(a) == FR_ADD_STRIPED;
     fr_adder_free(a);
+    fr_sums_free(&s);
     return is;
 }
 
-/* Against doubles added one after another. Stripes are added in floats, a few hundred rows at a time. */
-static void check_right(const given *g, const fr_sums *s) {
+/* Against doubles added one after another. */
+static void check_sums(const given *g, const fr_sums *s, double within) {
     fr_sums want, sizes; /* of the values without signs */
-    double within = striped(g) ? 1e-6 : 1e-12;
     assert_int_equal(fr_sums_new(g->k, g->d, &want), FR_OK);
     assert_int_equal(fr_sums_new(g->k, g->d, &sizes), FR_OK);
     for (int64_t i = 0; i < g->n; i++) {
@@ -81,6 +85,11 @@ static void check_right(const given *g, const fr_sums *s) {
         assert_true(fabs(want.sum[i] - s->sum[i]) <= within * sizes.sum[i]);
     fr_sums_free(&want);
     fr_sums_free(&sizes);
+}
+
+/* Stripes are added in floats, a few hundred rows at a time. */
+static void check_right(const given *g, const fr_sums *s) {
+    check_sums(g, s, striped(g) ? 1e-6 : 1e-12);
 }
 
 static void same(const fr_sums *a, const fr_sums *b) {
@@ -115,9 +124,14 @@ static void test_sums(void **state) {
 
 static int64_t wave_rows(const given *g, int64_t memory) {
     fr_adder *a;
+    fr_sums s;
     assert_int_equal(fr_adder_new(&g->p, g->k, memory, 1, &a), FR_OK);
-    int64_t rows = fr_adder_wave_rows(a);
+    assert_int_equal(fr_sums_new(g->k, g->d, &s), FR_OK);
+    fr_adder_begin(a, &s);
+    int64_t rows = fr_adder_wave(a, 0, g->n);
+    assert_true(rows == g->n || rows <= fr_adder_wave_rows(a));
     fr_adder_free(a);
+    fr_sums_free(&s);
     return rows;
 }
 
@@ -226,6 +240,157 @@ static void test_order(void **state) {
     assert_int_equal(fr_kmeans_order(label, -1, 2, order, offset), FR_INVALID);
 }
 
+/* ---- only those that moved ---- */
+
+/* Passes as the loop makes them, `window` rows at a time, each by labels that change before it. */
+typedef struct passes {
+    const given *g;
+    fr_adder *a;
+    fr_pool *pool;
+    int64_t window;
+    int32_t *label;
+    fr_sums s;
+} passes;
+
+static passes begin(const given *g, int threads, int64_t memory, int64_t window) {
+    passes p = {.g = g, .window = window};
+    p.label = fr_alloc(FR_MEM_OTHER, (size_t)g->n * sizeof *p.label);
+    for (int64_t i = 0; i < g->n; i++) p.label[i] = -1;
+    assert_int_equal(fr_pool_new(threads, &p.pool), FR_OK);
+    assert_int_equal(fr_adder_new(&g->p, g->k, memory, threads, &p.a), FR_OK);
+    assert_int_equal(fr_sums_new(g->k, g->d, &p.s), FR_OK);
+    return p;
+}
+
+static void end(passes *p) {
+    fr_adder_free(p->a);
+    fr_pool_free(p->pool);
+    fr_sums_free(&p->s);
+    fr_free(p->label);
+}
+
+/* To the labels of p->g; in which way. */
+static fr_adding pass(passes *p) {
+    const given *g = p->g;
+    int64_t moved = 0;
+    fr_adder_begin(p->a, &p->s);
+    for (int64_t first = 0, last; first < g->n; first = last) {
+        int64_t ready = FR_MIN(g->n, (first / p->window + 1) * p->window);
+        last = fr_adder_wave(p->a, first, ready);
+        for (int64_t at = first, n; at < last; at += n) {
+            n = FR_MIN(FR_POINTS_BLOCK, last - at);
+            int32_t before[FR_POINTS_BLOCK];
+            memcpy(before, p->label + at, (size_t)n * sizeof *before);
+            for (int64_t i = at; i < at + n; i++) {
+                moved += p->label[i] != g->label[i];
+                p->label[i] = g->label[i];
+            }
+            if (fr_adder_way(p->a) == FR_ADD_MOVED)
+                fr_adder_note(p->a, at, n, g->x + at * g->d, before, p->label + at);
+            if (fr_adder_way(p->a) == FR_ADD_STRIPED)
+                fr_adder_block(p->a, at, n, g->x + at * g->d, p->label + at);
+        }
+        fr_adder_end(p->a, first, last, p->label, p->pool);
+    }
+    fr_adder_finish(p->a, moved);
+    return fr_adder_way(p->a);
+}
+
+/* Every so-many-th point goes to the next cluster. */
+static void shift(given *g, int64_t from, int64_t step) {
+    for (int64_t i = from; i < g->n; i += step)
+        g->label[i] = (int32_t)((g->label[i] + 1) % (int32_t)g->k);
+}
+
+static void test_moved(void **state) {
+    (void)state;
+    const struct {
+        int64_t n, k, d;
+        fr_adding all;
+    } size[] = {{30000, 8, 3, FR_ADD_STRIPED}, {12000, 400, 340, FR_ADD_SORTED}};
+    for (size_t i = 0; i < FR_COUNT(size); i++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            given g = make(size[i].n, size[i].k, size[i].d, weighted);
+            passes one = begin(&g, 1, 64 * MIB, g.n),
+                   two = begin(&g, 3, 16384, 4 * FR_POINTS_BLOCK);
+            assert_int_equal(pass(&one), size[i].all);
+            pass(&two);
+            const struct {
+                int64_t step;
+                fr_adding way;
+            } more[] = {{3, size[i].all}, /* a third: the next pass lays the ground */
+                        {8, size[i].all},      {8, FR_ADD_MOVED},   {1000, FR_ADD_MOVED},
+                        {40000, FR_ADD_MOVED}, {3, FR_ADD_MOVED}, /* more than were thought */
+                        {9, size[i].all},      {1000, FR_ADD_MOVED}};
+            for (size_t m = 0; m < FR_COUNT(more); m++) {
+                shift(&g, (int64_t)m, more[m].step);
+                fr_adding way = pass(&one);
+                assert_int_equal(way, more[m].way);
+                assert_int_equal(pass(&two), way);
+                same(&one.s, &two.s);
+                check_sums(&g, &one.s, i ? 1e-9 : 1e-6);
+            }
+            end(&one);
+            end(&two);
+            done(&g);
+        }
+}
+
+/* Begins with passes that leave sums from which the next goes on. */
+static passes ready_to_move(given *g) {
+    passes p = begin(g, 2, 64 * MIB, g->n);
+    pass(&p);
+    pass(&p);
+    assert_int_equal(pass(&p), FR_ADD_STRIPED);
+    shift(g, 0, 1000);
+    assert_int_equal(pass(&p), FR_ADD_MOVED);
+    return p;
+}
+
+/* A far point that leaves takes with it what the others were rounded to: all are added up again. */
+static void test_moved_not_trusted(void **state) {
+    (void)state;
+    given g = make(30000, 8, 3, false);
+    g.x[7 * 3 + 1] = 1e25f;
+    passes p = ready_to_move(&g);
+    shift(&g, 7, g.n);
+    assert_int_equal(pass(&p), FR_ADD_MOVED);
+    assert_int_equal(pass(&p), FR_ADD_STRIPED);
+    check_sums(&g, &p.s, 1e-6);
+    assert_int_equal(pass(&p), FR_ADD_MOVED);
+    end(&p);
+    done(&g);
+}
+
+static void test_moved_to_nothing(void **state) {
+    (void)state;
+    given g = make(30000, 8, 3, true);
+    passes p = ready_to_move(&g);
+    for (int64_t i = 0; i < g.n; i++)
+        if (g.label[i] == 5) g.label[i] = 6;
+    assert_int_equal(pass(&p), FR_ADD_MOVED);
+    assert_int_equal(p.s.size[5], 0);
+    assert_true(p.s.weight[5] == 0);
+    for (int64_t d = 0; d < g.d; d++) assert_true(p.s.sum[5 * g.d + d] == 0);
+    check_sums(&g, &p.s, 1e-6);
+    end(&p);
+    done(&g);
+}
+
+/* Sums that are no longer those of the labels are no beginning. */
+static void test_moved_forgets(void **state) {
+    (void)state;
+    given g = make(30000, 8, 3, false);
+    passes p = ready_to_move(&g);
+    fr_adder_forget(p.a);
+    assert_int_equal(pass(&p), FR_ADD_STRIPED);
+    assert_int_equal(pass(&p), FR_ADD_MOVED);
+    fr_adder_begin(p.a, NULL);
+    assert_int_equal(pass(&p), FR_ADD_STRIPED);
+    end(&p);
+    done(&g);
+}
+
 static void test_no_memory(void **state) {
     (void)state;
     const int64_t ks[] = {5, 2500};
@@ -247,10 +412,18 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),         cmocka_unit_test(test_ones_and_strides),
-        cmocka_unit_test(test_stripes),      cmocka_unit_test(test_large_cluster),
-        cmocka_unit_test(test_wild_weights), cmocka_unit_test(test_means),
-        cmocka_unit_test(test_order),        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_ones_and_strides),
+        cmocka_unit_test(test_stripes),
+        cmocka_unit_test(test_large_cluster),
+        cmocka_unit_test(test_wild_weights),
+        cmocka_unit_test(test_means),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_moved_not_trusted),
+        cmocka_unit_test(test_moved_to_nothing),
+        cmocka_unit_test(test_moved_forgets),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,14 +31,17 @@ static void run_sums(const fr_kernels *k, const fr_kernels *ref) {
                       *w = weighted ? check_range(n, 0, 3) : NULL;
                 int32_t *l = labels(n, 7), *order = labels(n, n ? (uint32_t)n : 1);
                 float *f = zero_floats(clusters * width), *f2 = zero_floats(clusters * width);
-                size_t now = n - n / 8; /* the rest comes next */
+                size_t now = n - n / 8;                                 /* the rest comes next */
+                for (size_t i = 0; i < n; i += 3) order[i] = ~order[i]; /* taken off */
                 k->cluster.add(x, l, w, now, n - now, width, f);
                 ref->cluster.add(x, l, w, now, n - now, width, f2);
                 check_same(f, f2, clusters * width, 4);
-                double *s = zeros(width), *s2 = zeros(width);
-                k->cluster.add_listed(x, order, w, now, n - now, width, s);
-                ref->cluster.add_listed(x, order, w, now, n - now, width, s2);
-                check_same(s, s2, width, 8);
+                double *s = zeros(clusters * width), *s2 = zeros(clusters * width);
+                k->cluster.add_listed(x, order, l, w, now, n - now, width, s);
+                ref->cluster.add_listed(x, order, l, w, now, n - now, width, s2);
+                k->cluster.add_listed(x, order, NULL, w, now, n - now, width, s);
+                ref->cluster.add_listed(x, order, NULL, w, now, n - now, width, s2);
+                check_same(s, s2, clusters * width, 8);
                 check_end();
             }
 }

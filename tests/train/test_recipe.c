@@ -168,7 +168,8 @@ static void test_numbers(void **state) {
     fr_recipe *r = open_text("a = 1\n");
     says(fr_recipe_i64(r, "head_dim", 1250, 2, 1024, &n),
          "head_dim is not there, and would be 1250; it must be from 2 to 1024: set it, or what");
-    says(fr_recipe_f64(r, "lora_alpha", 0, 1e-6, 1e6, &v), "lora_alpha is not there, and would be 0");
+    says(fr_recipe_f64(r, "lora_alpha", 0, 1e-6, 1e6, &v),
+         "lora_alpha is not there, and would be 0");
     fr_recipe_free(r);
     r = open_text("a = maybe\n");
     says(fr_recipe_bool(r, "a", false, &yes), "a is \"maybe\"; it must be one of: no, yes");

@@ -2,6 +2,7 @@
 #include "kernel/cluster_list.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 void cluster_add_ref(const float *rows, const int32_t *label, const float *weight, size_t count,
                      size_t more, size_t width, float *sum) {
@@ -13,13 +14,16 @@ void cluster_add_ref(const float *rows, const int32_t *label, const float *weigh
         }
 }
 
-void cluster_add_listed_ref(const float *rows, const int32_t *order, const float *weight,
-                            size_t count, size_t more, size_t width, double *sum) {
+void cluster_add_listed_ref(const float *rows, const int32_t *list, const int32_t *label,
+                            const float *weight, size_t count, size_t more, size_t width,
+                            double *sum) {
     (void)more;
     for (size_t i = 0; i < count; i++) {
-        const float *x = rows + (size_t)order[i] * width;
-        double w = weight ? (double)weight[order[i]] : 1;
-        for (size_t d = 0; d < width; d++) sum[d] += w * (double)x[d];
+        const bool off = list[i] < 0;
+        const size_t at = (size_t)(off ? ~list[i] : list[i]), to = label ? (size_t)label[i] : 0;
+        double w = weight ? (double)weight[at] : 1;
+        for (size_t d = 0; d < width; d++)
+            sum[to * width + d] += (off ? -w : w) * (double)rows[at * width + d];
     }
 }
 

@@ -60,18 +60,27 @@ void FR_NAME(cluster_add)(const float *rows, const int32_t *label, const float *
     }
 }
 
-/* Into the second cache: it has more rows under way at a time than the first. */
-FR_INLINE void ask_for(const float *row, size_t width) {
-    for (size_t d = 0; d < width; d += 16) __builtin_prefetch(row + d, 0, 2);
+FR_INLINE size_t listed_row(int32_t i) {
+    return (size_t)(i < 0 ? ~i : i);
 }
 
-void FR_NAME(cluster_add_listed)(const float *rows, const int32_t *order, const float *weight,
-                                 size_t count, size_t more, size_t width, double *sum) {
+/* Rows into the second cache: it has more under way at a time than the first. */
+FR_INLINE void ask_for(const float *row, const double *sum, size_t width) {
+    for (size_t d = 0; d < width; d += 16) __builtin_prefetch(row + d, 0, 2);
+    for (size_t d = 0; d < width; d += 8) __builtin_prefetch(sum + d, 1);
+}
+
+void FR_NAME(cluster_add_listed)(const float *rows, const int32_t *list, const int32_t *label,
+                                 const float *weight, size_t count, size_t more, size_t width,
+                                 double *sum) {
     for (size_t i = 0; i < count; i++) {
-        size_t at = (size_t)order[i];
-        if (i + AHEAD_ROWS < count + more)
-            ask_for(rows + (size_t)order[i + AHEAD_ROWS] * width, width);
-        add_row(rows + at * width, weight ? weight[at] : 1, weight, width, sum);
+        size_t at = listed_row(list[i]), to = label ? (size_t)label[i] : 0, next = i + AHEAD_ROWS;
+        float by = weight ? weight[at] : 1;
+        if (next < count + more)
+            ask_for(rows + listed_row(list[next]) * width,
+                    sum + (label ? (size_t)label[next] * width : 0), width);
+        add_row(rows + at * width, list[i] < 0 ? -by : by, weight || list[i] < 0, width,
+                sum + to * width);
     }
 }
 
