@@ -240,6 +240,7 @@ void fr_lloyd_relabel(fr_lloyd *l) {
 
 fr_status fr_lloyd_run(fr_lloyd *l) {
     bool labels_fit;
+    fr_adder_forget(l->adder);
     for (int64_t i = 0; i < l->n; i++) l->label[i] = -1;
     FR_TRY(use_bounds(l, l->o->method == FR_KMEANS_AUTO ? FR_KMEANS_LLOYD : l->o->method));
     FR_TRY(iterate(l, &labels_fit));

@@ -6,9 +6,9 @@
 
 /* Of the centroids that a thread takes at once. */
 #define MEAN_VALUES 8192
-/* One point in so many moved, and another that did not change costs a fifth of one that did. */
+/* Where no more than one point in so many moved, those alone are added up: each costs a copy and two additions. */
 #define MOVED_SHARE 8
-/* One in so many: soon there may be so few. */
+/* Where it is one in so many, there may soon be so few: sums are made such that moves can go on from them. */
 #define SOON_SHARE 3
 
 fr_status fr_sums_new(int64_t k, int64_t width, fr_sums *out) {

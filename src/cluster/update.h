@@ -1,16 +1,16 @@
 /* update.h: new centroids from labels: sums of the points of each cluster, in doubles.
  *
- * All points are added up in one of two ways, chosen by the points and K. `Striped`, where the sums of all clusters in floats take half of a core's
- * own cache at most: the points are cut into stripes, a stripe's rows are added to sums of its own right behind their
- * assignment, while they are in the cache, and the stripes' sums are added up in doubles, in the order of the stripes.
- * Floats never add up more than a few rows: before it comes to 200 a cluster's sum is set aside and begins anew, so
+ * All points are added up in one of two ways, chosen by the points and K. `Striped`, where the sums of all clusters in
+ * floats take half of a core's own cache at most: the points are cut into stripes, a stripe's rows are added to sums of
+ * its own right behind their assignment, while they are in the cache, and the stripes' sums are added up in doubles, in
+ * the order of the stripes. Floats never add up more than a few rows: before it comes to 200 a cluster's sum is set aside and begins anew, so
  * that an error is about 1e-7 of the sum of the absolute values, and no more than 1.2e-5 of it whatever the values.
  * `Sorted`, otherwise, or if weights are far from 1 (2^24): labels are counted and sorted (the inverse of the
  * assignment), and each cluster's rows are added in rising order to its sum, in doubles, by whoever has the cluster.
  * Where few labels changed since the last sums, only these points are added, `Moved`: off the sum of the cluster before,
  * onto that of the cluster now, in doubles. The errors of the sums that it began with stay; so they may not be those of
  * numbers far larger than what is left (the sum of |x|^2 of each cluster is watched), or all points are added up again.
- * None needs atomics; the order of additions follows from the points and the labels alone. */
+ * None needs atomics; the order of additions follows from the points and their labels, now and before, alone. */
 #ifndef FR_CLUSTER_UPDATE_H
 #define FR_CLUSTER_UPDATE_H
 
@@ -55,6 +55,7 @@ void fr_adder_block(fr_adder *a, int64_t first, int64_t count, const float *rows
 void fr_adder_note(fr_adder *a, int64_t first, int64_t count, const float *rows,
                    const int32_t *before, const int32_t *label);
 void fr_adder_end(fr_adder *a, int64_t first, int64_t end, const int32_t *label, fr_pool *pool);
+/* moved: how many points. What the next pass adds up follows from it. */
 void fr_adder_finish(fr_adder *a, int64_t moved);
 /* The sums are no longer those of the labels. */
 void fr_adder_forget(fr_adder *a);

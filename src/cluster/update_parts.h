@@ -16,7 +16,7 @@ struct fr_adder {
     fr_sums *to;
     int64_t k, width;
     fr_adding all, way, next; /* of all points; of this pass and the next */
-    /* Striped: rows of a stripe; the sums of each stripe of a wave in floats, and the first row of the wave's first stripe. Behind the
+    /* Striped: rows of a stripe, stripes of a wave, the first row of the wave; sums of each stripe in floats. Behind the
      * sums of its clusters a stripe has room for those that were full: flushed of them, sums of clusters full[]. */
     int64_t item, stripes, wave_first, room;
     float *sum;
