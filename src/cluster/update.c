@@ -7,9 +7,9 @@
 /* Of the centroids that a thread takes at once. */
 #define MEAN_VALUES 8192
 /* Where no more than one point in so many moved, those alone are added up: each costs a copy and two additions. */
-#define MOVED_SHARE 8
+#define MOVED_SHARE 16
 /* Where it is one in so many, there may soon be so few: sums are made such that moves can go on from them. */
-#define SOON_SHARE 3
+#define SOON_SHARE 8
 
 fr_status fr_sums_new(int64_t k, int64_t width, fr_sums *out) {
     *out = (fr_sums){.k = k, .width = width};

@@ -318,10 +318,10 @@ static void test_moved(void **state) {
             const struct {
                 int64_t step;
                 fr_adding way;
-            } more[] = {{3, size[i].all}, /* a third: the next pass lays the ground */
-                        {8, size[i].all},      {8, FR_ADD_MOVED},   {1000, FR_ADD_MOVED},
+            } more[] = {{8, size[i].all}, /* few enough that the next pass lays the ground */
+                        {16, size[i].all},     {16, FR_ADD_MOVED}, {1000, FR_ADD_MOVED},
                         {40000, FR_ADD_MOVED}, {3, FR_ADD_MOVED}, /* more than were thought */
-                        {9, size[i].all},      {1000, FR_ADD_MOVED}};
+                        {9, size[i].all},      {17, size[i].all},  {1000, FR_ADD_MOVED}};
             for (size_t m = 0; m < FR_COUNT(more); m++) {
                 shift(&g, (int64_t)m, more[m].step);
                 fr_adding way = pass(&one);
