@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define WAVE_ROWS ((int64_t)1 << 17)
-/* Of copies, which are of the first rows of a block that moved: of others the points themselves are read. */
+/* Of copies, which are of the first rows of a block that moved, one in so many at most: of others the points themselves
+ * are read. */
 #define COPY_BYTES ((int64_t)4 << 20)
 #define COPY_SHARE 8
 /* Clusters that go to one part together: their sizes, and short sums, share lines of the cache. */
@@ -20,12 +21,13 @@
 enum { LISTED = 512, AHEAD = 16 };
 
 fr_status fr_moved_new(fr_adder *a, int64_t memory) {
-    const int64_t bytes = COPY_SHARE * FR_MIN(COPY_BYTES, memory / 16);
-    const int64_t rows = FR_MIN(FR_MIN(WAVE_ROWS, bytes / (4 * a->width)), a->p->rows);
+    const int64_t most = FR_MIN(COPY_BYTES, memory / 16) / (4 * a->width);
+    const int64_t rows = FR_MIN(FR_MIN(WAVE_ROWS, COPY_SHARE * most), a->p->rows);
     a->moved_wave = fr_whole_blocks(FR_MAX_OF(1, rows));
     a->parts = FR_MIN(FR_MIN(a->threads, (a->k - 1) / TOGETHER + 1), PARTS_MOST);
     const size_t wave = (size_t)a->moved_wave, blocks = wave / FR_POINTS_BLOCK + 1;
-    const size_t copies = blocks * (FR_POINTS_BLOCK / COPY_SHARE), k = (size_t)a->k;
+    a->copies = FR_MIN(FR_POINTS_BLOCK / COPY_SHARE, most / (int64_t)blocks);
+    const size_t copies = FR_MAX_OF(1, blocks * (size_t)a->copies), k = (size_t)a->k;
     a->moves = fr_alloc_array(FR_MEM_OTHER, wave, sizeof *a->moves);
     a->noted = fr_alloc_array(FR_MEM_OTHER, blocks, sizeof *a->noted);
     a->copy = fr_alloc_array(FR_MEM_OTHER, copies, (size_t)a->width * sizeof *a->copy);
@@ -45,7 +47,7 @@ fr_status fr_moved_new(fr_adder *a, int64_t memory) {
 void fr_adder_note(fr_adder *a, int64_t first, int64_t count, const float *rows,
                    const int32_t *before, const int32_t *label) {
     const int64_t block = first / FR_POINTS_BLOCK - a->first / FR_POINTS_BLOCK, width = a->width;
-    const int64_t at = block * (FR_POINTS_BLOCK / COPY_SHARE);
+    const int64_t at = block * a->copies;
     fr_move *to = a->moves + (first - a->first);
     int64_t n = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -57,7 +59,7 @@ void fr_adder_note(fr_adder *a, int64_t first, int64_t count, const float *rows,
         const int64_t r = to[i].row;
         to[i].row += (int32_t)(first - a->first);
         to[i].square = fr_kernel()->cluster.square(rows + r * width, (size_t)width);
-        if (i >= FR_POINTS_BLOCK / COPY_SHARE) continue;
+        if (i >= a->copies) continue;
         memcpy(a->copy + (at + i) * width, rows + r * width, (size_t)width * sizeof *rows);
         a->copy_weight[at + i] = a->p->weights ? a->p->weights[first + r] : 1;
     }
@@ -105,7 +107,6 @@ static void add_move(const fr_adder *a, list *l, const fr_move *m, int64_t copy,
 
 static void add_part(void *arg, size_t thread, size_t part) {
     const fr_adder *a = arg;
-    const int64_t copies = FR_POINTS_BLOCK / COPY_SHARE;
     float *row = a->row + (int64_t)thread * a->width;
     list l = {.count = 0};
     for (int64_t at = a->first, b = 0, end = at + a->rows, n; at < end; at += n, b++) {
@@ -113,7 +114,7 @@ static void add_part(void *arg, size_t thread, size_t part) {
         const fr_move *m = a->moves + (at - a->first);
         for (int64_t i = 0; i < a->noted[b]; i++) {
             const int32_t to = a->label[m[i].row], from = m[i].from;
-            const int64_t copy = i < copies ? b * copies + i : -1;
+            const int64_t copy = i < a->copies ? b * a->copies + i : -1;
             if (a->owner[to] == part) add_move(a, &l, &m[i], copy, to, 1, row);
             if (a->owner[from] == part) add_move(a, &l, &m[i], copy, from, -1, row);
         }

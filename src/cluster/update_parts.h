@@ -31,7 +31,8 @@ struct fr_adder {
     int64_t moved_wave, parts;
     fr_move *moves;
     int32_t *noted;
-    float *copy, *copy_weight; /* of the first of them of each block */
+    int64_t copies; /* of a block */
+    float *copy, *copy_weight;
     uint8_t *owner;
     /* Of each cluster the weighted sum of |x|^2, from a pass on that added these up, too, and the most that it was times
      * the weight. */
