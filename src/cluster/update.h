@@ -3,8 +3,9 @@
  * All points are added up in one of two ways, chosen by the points and K. `Striped`, where the sums of all clusters in
  * floats take half of a core's own cache at most: the points are cut into stripes, a stripe's rows are added to sums of
  * its own right behind their assignment, while they are in the cache, and the stripes' sums are added up in doubles, in
- * the order of the stripes. Floats never add up more than a few rows: before it comes to 200 a cluster's sum is set aside and begins anew, so
- * that an error is about 1e-7 of the sum of the absolute values, and no more than 1.2e-5 of it whatever the values.
+ * the order of the stripes. Floats never add up more than a few rows: before it comes to 200 a cluster's sum is set
+ * aside and begins anew, so that an error is about 1e-7 of the sum of the absolute values, and no more than 1.2e-5 of it
+ * whatever the values.
  * `Sorted`, otherwise, or if weights are far from 1 (2^24): labels are counted and sorted (the inverse of the
  * assignment), and each cluster's rows are added in rising order to its sum, in doubles, by whoever has the cluster.
  * Where few labels changed since the last sums, only these points are added, `Moved`: off the sum of the cluster before,
